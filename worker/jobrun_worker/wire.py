@@ -1,0 +1,179 @@
+"""The wire contract: names and records that the operator and its workers share on JetStream.
+
+Both sides import this module, and nothing else of the other side. It does no I/O.
+
+Names: one work-queue stream a run, whose message at sequence ``i + 1`` is task ``i``; one stream of outcomes a
+run, with one message a subject. Records: an *outcome* ends a task (the first one stored wins); an *attempt*
+record carries what failed or was handed back, because JetStream's delivery count also rises for a task that
+was only in the wrong worker at the wrong time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+SCHEMA_VERSION = "1"
+"""Of streams and records; kept in each stream's metadata as ``jobrun-schema``."""
+
+CONSUMER = "workers"
+"""The durable pull consumer that all workers of a run share."""
+
+EXPECTED_LAST_SEQUENCE = "Nats-Expected-Last-Sequence"
+EXPECTED_LAST_SUBJECT_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+BATCH_ID = "Nats-Batch-Id"
+BATCH_SEQUENCE = "Nats-Batch-Sequence"
+BATCH_COMMIT = "Nats-Batch-Commit"
+
+WRONG_LAST_SEQUENCE = 10071
+"""JetStream's err_code where an expected sequence (of stream or subject) was not the last."""
+
+PAYLOAD_MARGIN = 64 * 1024
+"""Bytes of the broker's ``max_payload`` kept for headers: a larger task payload is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Streams and subjects of one installation; ``prefix`` is a setting, ``jobrun`` by default."""
+
+    prefix: str = "jobrun"
+
+    def work_stream(self, uid: str) -> str:
+        return f"{self.prefix}_{uid}"
+
+    def work_subject(self, uid: str) -> str:
+        return f"{self.prefix}.work.{uid}"
+
+    def out_stream(self, uid: str) -> str:
+        return f"{self.prefix}_{uid}_out"
+
+    def out_subjects(self, uid: str) -> list[str]:
+        return [f"{self.prefix}.out.{uid}.end.*.*", f"{self.prefix}.out.{uid}.attempt.*"]
+
+    def ok(self, uid: str, index: int | str) -> str:
+        return f"{self.prefix}.out.{uid}.end.ok.{index}"
+
+    def dead(self, uid: str, index: int | str) -> str:
+        return f"{self.prefix}.out.{uid}.end.dead.{index}"
+
+    def end(self, uid: str, index: int | str) -> str:
+        """Both outcomes of a task: what "the first outcome wins" is checked against."""
+        return f"{self.prefix}.out.{uid}.end.*.{index}"
+
+    def attempt(self, uid: str, index: int | str) -> str:
+        return f"{self.prefix}.out.{uid}.attempt.{index}"
+
+
+def format_time(nanoseconds: int) -> str:
+    """Nanoseconds since the epoch as RFC 3339 in UTC with microseconds."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What JetStream says of a delivered message in its reply subject.
+
+    Source: ADR-15, the subject ``$JS.ACK.[<domain>.<account hash>.]<stream>.<consumer>.<delivered>.<stream
+    sequence>.<consumer sequence>.<timestamp>.<pending>[.<token>]``.
+    """
+
+    index: int
+    delivered: int
+    """Deliveries of this task so far, this one included."""
+    released_ns: int
+    """When the broker stored the task: nanoseconds since the epoch."""
+    pending: int
+    """Tasks still waiting for a worker at that moment."""
+
+    @classmethod
+    def parse(cls, reply: str) -> Delivery:
+        """Raises ValueError where ``reply`` is not JetStream's."""
+        tokens = reply.split(".")
+        if tokens[:2] != ["$JS", "ACK"] or len(tokens) < 9:
+            raise ValueError(f"not a JetStream reply subject: {reply!r}")
+        start = 2 if len(tokens) == 9 else 4
+        delivered, sequence, _, timestamp, pending = map(int, tokens[start + 2 : start + 7])
+        return cls(index=sequence - 1, delivered=delivered, released_ns=timestamp, pending=pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended. ``body`` is the handler's result (JSON) of a success, the raw payload of a dead letter."""
+
+    index: int
+    succeeded: bool
+    body: bytes
+    attempts: int
+    worker: str
+    released_at: str
+    started_at: str
+    finished_at: str
+    reason: str = ""
+    """Why it failed: MaxAttempts, HandlerFailed or WorkerLost. Empty for a success."""
+    error: str = ""
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "Jobrun-Attempts": str(self.attempts),
+            "Jobrun-Worker": self.worker,
+            "Jobrun-Released-At": self.released_at,
+            "Jobrun-Started-At": self.started_at,
+            "Jobrun-Finished-At": self.finished_at,
+        } | ({} if self.succeeded else {"Jobrun-Reason": self.reason, "Jobrun-Error": json.dumps(self.error)})
+
+    @classmethod
+    def parse(cls, subject: str, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Raises ValueError where the record is not one of ours."""
+        *_, kind, index = subject.split(".")
+        if kind not in ("ok", "dead"):
+            raise ValueError(f"not an outcome's subject: {subject!r}")
+        error = headers.get("Jobrun-Error")
+        return cls(
+            index=int(index),
+            succeeded=kind == "ok",
+            body=body,
+            attempts=int(headers.get("Jobrun-Attempts", "")),
+            worker=headers.get("Jobrun-Worker", ""),
+            released_at=headers.get("Jobrun-Released-At", ""),
+            started_at=headers.get("Jobrun-Started-At", ""),
+            finished_at=headers.get("Jobrun-Finished-At", ""),
+            reason=headers.get("Jobrun-Reason", ""),
+            error=str(json.loads(error)) if error else "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """What became of a task's earlier deliveries; stored before each nak."""
+
+    failures: int = 0
+    returns: int = 0
+    """Handed back without a fault of the task: a drain, or a hold asked for by the handler."""
+    error: str = ""
+    """Of the last failed attempt, shortened."""
+
+    def lost(self, delivered: int) -> int:
+        """Deliveries before this one of which nothing is known: their worker was lost with them."""
+        return max(0, delivered - 1 - self.failures - self.returns)
+
+    def encode(self) -> bytes:
+        return json.dumps(
+            {"failures": self.failures, "returns": self.returns, "error": self.error}
+        ).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> AttemptRecord:
+        """Raises ValueError where the record is not one of ours."""
+        value: Any = json.loads(body)
+        if not isinstance(value, dict):
+            raise ValueError("an attempt record is a JSON object")
+        failures, returns, error = value.get("failures"), value.get("returns"), value.get("error", "")
+        if not isinstance(failures, int) or not isinstance(returns, int) or not isinstance(error, str):
+            raise ValueError("an attempt record has whole numbers 'failures' and 'returns' and a text 'error'")
+        return cls(failures=max(0, failures), returns=max(0, returns), error=error)
