@@ -1,0 +1,100 @@
+"""``spec.worker``: the handler that does a task, and the process or pod that runs it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from jobrun_operator.api.base import SpecModel, rule
+from jobrun_operator.api.template import Template
+from jobrun_operator.api.types import NO_BLANKS, PYTHON_FUNCTION, Name, SecondsInDay, Url
+
+
+class HandlerKind(StrEnum):
+    """Which of the three handlers a worker has."""
+
+    PYTHON = "python"
+    EXEC = "exec"
+    HTTP = "http"
+
+
+class ExecHandler(SpecModel):
+    """A command per task, for any language."""
+
+    command: Annotated[
+        tuple[Annotated[str, Field(max_length=4096)], ...], Field(strict=False, min_length=1, max_length=64)
+    ]
+    """The program and its arguments, not run by a shell. It gets the payload on standard input; exit code 0
+    is success with standard output as the result, 75 asks for a retry, any other is a failed attempt."""
+
+    @rule(
+        "self.command[0] != ''",
+        "the first entry is the program to run and must not be empty",
+        field="command",
+    )
+    def _program(self) -> bool:
+        return self.command[0] != ""
+
+
+class HttpHandler(SpecModel):
+    """A POST per task, for any language: a service, or a sidecar of the worker."""
+
+    url: Url
+    """Where to POST the payload; http or https. 2xx is success with the body as the result; 429 and 503 with
+    Retry-After hold the whole run; any other 4xx fails the task; the rest are failed attempts."""
+
+
+class Worker(SpecModel):
+    """What runs the tasks: exactly one of python, exec and http."""
+
+    # On Kubernetes there is no worker without an image; locally there are no images. The schema is that of
+    # Kubernetes.
+    model_config = ConfigDict(json_schema_extra={"required": ["image"]})
+
+    image: Annotated[str, Field(min_length=1, max_length=1024, pattern=NO_BLANKS)] | None = None
+    """Image with `jobrun[worker]` and the handler. Required on Kubernetes, ignored in local mode."""
+    python: Annotated[str, Field(min_length=3, max_length=253, pattern=PYTHON_FUNCTION)] | None = None
+    """A Python function, `module:function`, called as `function(payload)` or `function(payload, task)`; sync
+    or async."""
+    exec: ExecHandler | None = None
+    http: HttpHandler | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Tasks at a time in one worker."""
+    task_timeout_seconds: SecondsInDay = 60
+    """Time that one attempt may take, in seconds: 1 to a day. An attempt that takes longer has failed."""
+    template: Template | None = None
+    """PodTemplateSpec of the workers. Its container named `worker` is merged with the operator's, which sets
+    image, command, args and environment variables named JOBRUN_*; other containers are sidecars."""
+    nats_secret_name: Name | None = None
+    """Secret in the namespace of the run with the workers' credentials for the broker. By default the
+    operator's setting."""
+
+    @property
+    def handler(self) -> HandlerKind:
+        """Which handler is set."""
+        if self.python is not None:
+            return HandlerKind.PYTHON
+        return HandlerKind.EXEC if self.exec is not None else HandlerKind.HTTP
+
+    @property
+    def pod_template(self) -> dict[str, Any]:
+        """``template``, or an empty one."""
+        return self.template or {}
+
+    @rule(
+        "[has(self.python), has(self.exec), has(self.http)].exists_one(one, one)",
+        "set exactly one handler: python, exec or http",
+    )
+    def _one_handler(self) -> bool:
+        return sum(handler is not None for handler in (self.python, self.exec, self.http)) == 1
+
+    @rule(
+        "",
+        "required on Kubernetes: the image that holds the handler (jobrun local run ignores it)",
+        field="image",
+        cluster_only=True,
+    )
+    def _image_on_kubernetes(self) -> bool:
+        return self.image is not None
