@@ -53,3 +53,7 @@ class BrokerBusy(TemporaryError):
 
 class Conflict(TemporaryError):
     """Somebody else wrote first: read again, decide again."""
+
+
+class Gone(JobRunError):
+    """The resource or stream is not there any more."""

@@ -10,7 +10,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobrun_operator.api import JobRun
+from jobrun_operator.api import JobRun, JobRunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RunRef:
+    """Which run: its uid names its streams, namespace and name are for people."""
+
+    namespace: str
+    name: str
+    uid: str
+
 
 # --- where tasks come from ------------------------------------------------------------------------------
 
@@ -77,6 +87,8 @@ class WorkersState:
     desired: int = 0
     running: int = 0
     ready: int = 0
+    error: str = ""
+    """Why workers can't be started as asked, where that is so now."""
 
 
 class Workers(Protocol):
@@ -93,4 +105,150 @@ class Workers(Protocol):
 
     async def remove(self, uid: str) -> None:
         """End and forget the workers of a run; a run that has none is fine."""
+        ...
+
+
+# --- the broker -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """A run's work stream at one moment."""
+
+    last_seq: int
+    messages: int
+    source: SourceSummary | None
+    """What the stream was made for; None where its metadata is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The workers' consumer at one moment."""
+
+    waiting: int
+    """Released and not yet taken (``num_pending``)."""
+    held: int
+    """Taken and not yet acked, delayed retries included (``num_ack_pending``)."""
+    deliveries: int
+    """So far, of all tasks; may go back after a crash of the broker."""
+    first_deliveries: int
+    """The highest sequence delivered so far: as many tasks were delivered at least once."""
+    paused: bool = False
+
+    @property
+    def redeliveries(self) -> int:
+        return max(0, self.deliveries - self.first_deliveries)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How many tasks have an outcome stored."""
+
+    failed: int
+    succeeded: int
+    """Kept results; 0 without ``results.retain``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt that failed, or the dead letter that followed the last one."""
+
+    seq: int
+    """Of its record in the outcome stream: a later record has a higher one."""
+    index: int
+    attempt: int
+    error: str
+
+
+class WorkStreams(Protocol):
+    """The streams of runs: made, paused, deleted."""
+
+    async def provision(self, run: RunRef, source: SourceSummary) -> None:
+        """Make what the run needs; what is there already stays as it is."""
+        ...
+
+    async def pause(self, uid: str, *, paused: bool) -> None:
+        """Stop or go on delivering; acks work all the while."""
+        ...
+
+    async def rebuild_consumer(self, uid: str) -> None:
+        """Make the workers' consumer again, at the start of what is left in the stream."""
+        ...
+
+    async def delete(self, uid: str) -> None:
+        """Free a run's streams; those that are gone are fine."""
+        ...
+
+
+class Observer(Protocol):
+    """Reads the streams. Reading changes nothing."""
+
+    async def depths(self) -> Mapping[str, Depth]:
+        """One pass over all runs of this installation, by uid. A run that is missing in it may still exist."""
+        ...
+
+    async def depth(self, uid: str) -> Depth | None:
+        """None: the stream is certainly not there."""
+        ...
+
+    async def flow(self, uid: str) -> Flow | None:
+        """None: the consumer is certainly not there."""
+        ...
+
+    async def ends(self, uid: str) -> Ends: ...
+
+    async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        """The newest failed attempt and the newest dead letter, where there are any."""
+        ...
+
+
+class Publisher(Protocol):
+    async def release(self, uid: str, after: int, payloads: Sequence[bytes]) -> int:
+        """Store ``payloads`` (1 to 1000) behind sequence ``after``, all or nothing; returns the new last
+        sequence. Raises Conflict where ``after`` is not the last; after any other error nothing is known."""
+        ...
+
+
+# --- what the engine tells ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One transition of a run. The same ``id`` is stored once, however often it is told."""
+
+    id: str
+    run: RunRef
+    type: str
+    """The condition reason, in CamelCase."""
+    message: str
+    time: str
+    phase: str
+
+
+class Audit(Protocol):
+    async def record(self, record: AuditRecord) -> None: ...
+
+
+class LiveStatus(Protocol):
+    async def put(self, run: RunRef, status: JobRunStatus) -> None:
+        """At the engine's pace; only the newest is kept."""
+        ...
+
+    async def forget(self, run: RunRef) -> None: ...
+
+
+class StatusWriter(Protocol):
+    async def write(self, run: JobRun, status: JobRunStatus) -> JobRun:
+        """Write ``status`` guarded by ``run``'s resourceVersion; returns the run as stored. Raises Conflict
+        where it was changed by somebody else, Gone where it does not exist any more."""
+        ...
+
+    async def read(self, run: JobRun) -> JobRun:
+        """The run as it is stored now. Raises Gone."""
+        ...
+
+
+class Events(Protocol):
+    async def publish(self, run: JobRun, *, reason: str, message: str, warning: bool) -> None:
+        """Tell people; best effort, and the last thing done about a transition."""
         ...

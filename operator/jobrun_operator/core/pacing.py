@@ -1,0 +1,114 @@
+"""How many tasks may be released now: the token bucket and the back-pressure, as pure functions.
+
+The promise (G3): in any window of W seconds at most ``rate * W + burst`` tasks are released, by the broker's
+own clock. Three rules carry it:
+
+* The bucket is empty at start, at resume and at a change of rate, and refills at ``rate`` up to ``burst``.
+* A batch is charged when its storing was *seen* (the acknowledgement, or a later look at ``last_seq``), never
+  when it was decided. Charging later than the event is the safe side: between the event and the charge the
+  bucket can only have stood at its cap for longer, so the level is never more than that of a bucket charged
+  at the event itself.
+* What is charged is the growth of ``last_seq``, whoever caused it, so two engines share one bucket's worth.
+
+Deliveries that are not a task's first are charged as they are seen, and may leave the bucket in debt: then
+releasing waits until the debt is paid, so that calls keep to the rate on average.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from jobrun_operator.api import LimitedBy
+
+MAX_BATCH = 1000
+"""Messages of one atomic batch, the server's limit (ADR-50)."""
+
+TICK = 0.02
+"""Seconds of rate that are gathered into one batch, where the burst allows it: fewer round trips."""
+
+LONG_HOLD = 1.0
+"""Seconds; back-pressure that holds for longer counts as a suspension: the bucket is empty after it."""
+
+_WHOLE = 1e-9
+"""Tolerance for "a whole token": a sum of floats that should be 1 may be a hair less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``per_second`` in tasks/s, more than 0; ``burst`` in tasks, at least 1."""
+
+    per_second: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """``level`` tokens at time ``at`` (seconds of a monotonic clock); negative is debt."""
+
+    level: float
+    at: float
+
+    @classmethod
+    def empty(cls, now: float) -> Bucket:
+        return cls(level=0.0, at=now)
+
+    def refilled(self, rate: Rate, now: float) -> Bucket:
+        elapsed = max(0.0, now - self.at)
+        return Bucket(level=min(rate.burst, self.level + elapsed * rate.per_second), at=now)
+
+    def charged(self, tasks: int) -> Bucket:
+        return replace(self, level=self.level - tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the spec allows. ``rate`` None: as fast as the workers keep up."""
+
+    total: int
+    rate: Rate | None
+    max_waiting: int
+    max_outstanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What is known of the stream: upper bounds, since tasks may have left it after the last look."""
+
+    released: int
+    waiting: int
+    outstanding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Release ``count`` tasks now. With none to release, look again after ``wait`` seconds, or when something
+    is seen to have changed where ``wait`` is None."""
+
+    count: int
+    limited_by: LimitedBy
+    wait: float | None = None
+
+
+def room(limits: Limits, stock: Stock) -> int:
+    """Tasks that back-pressure lets through; 0 or less holds."""
+    return min(limits.max_outstanding - stock.outstanding, limits.max_waiting - stock.waiting)
+
+
+def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:
+    """How many tasks to release at ``now``, at most one batch, and what keeps it from being more."""
+    left = limits.total - stock.released
+    if left <= 0:
+        return Release(0, LimitedBy.ALL_RELEASED)
+    outstanding_room = limits.max_outstanding - stock.outstanding
+    waiting_room = limits.max_waiting - stock.waiting
+    room = min(left, outstanding_room, waiting_room)
+    if room <= 0:
+        return Release(0, LimitedBy.OUTSTANDING if outstanding_room <= 0 else LimitedBy.WAITING)
+    if limits.rate is None:
+        reason = LimitedBy.OUTSTANDING if outstanding_room < waiting_room else LimitedBy.WAITING
+        return Release(min(room, MAX_BATCH), reason)
+    level = bucket.refilled(limits.rate, now).level
+    wanted = min(room, MAX_BATCH, max(1, int(min(limits.rate.per_second * TICK, limits.rate.burst / 2))))
+    if level + _WHOLE < wanted:
+        return Release(0, LimitedBy.RATE, wait=(wanted - level) / limits.rate.per_second)
+    return Release(min(room, MAX_BATCH, int(level + _WHOLE)), LimitedBy.RATE)

@@ -1,0 +1,71 @@
+"""The reads behind one step of a run, in the order that keeps the counts true.
+
+The stream's depth is read first and the outcomes after it: an outcome is stored before its task leaves the stream,
+so a task that is gone from the depth has its outcome in what is read later. Final counts are thereby read after
+"nothing is outstanding" was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow, Observer
+from jobrun_operator.errors import Gone
+
+KEPT_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A run's streams at about one moment."""
+
+    depth: Depth
+    flow: Flow
+    ends: Ends
+
+
+class Gatherer:
+    """Reads one run's streams; remembers only the newest errors, which the next look may not show any more."""
+
+    def __init__(self, uid: str, observer: Observer) -> None:
+        self._uid = uid
+        self._observer = observer
+        self._last: Reading | None = None
+        self._errors: list[FailedAttempt] = []
+
+    @property
+    def errors(self) -> Sequence[FailedAttempt]:
+        """The newest first, at most five."""
+        return self._errors
+
+    async def read(self) -> Reading:
+        """Raises Gone where stream or consumer are certainly not there, BrokerUnavailable where it can't tell."""
+        depth = await self._observer.depth(self._uid)
+        if depth is None:
+            raise Gone(f"the stream of run {self._uid} is gone from the broker")
+        flow, ends = await asyncio.gather(self._observer.flow(self._uid), self._ends(depth))
+        if flow is None:
+            raise Gone(f"the workers' consumer of run {self._uid} is gone from the broker")
+        reading = Reading(depth, flow, ends)
+        if self._last is None or (reading.ends.failed, flow.redeliveries) != (
+            self._last.ends.failed,
+            self._last.flow.redeliveries,
+        ):
+            await self._read_errors()
+        self._last = reading
+        return reading
+
+    async def _ends(self, depth: Depth) -> Ends:
+        """Nothing has ended since the last look where no task has left the stream since."""
+        if self._last is not None and self._last.depth == depth and depth.messages:
+            return self._last.ends
+        return await self._observer.ends(self._uid)
+
+    async def _read_errors(self) -> None:
+        known = {error.index: error for error in reversed(self._errors)}
+        for error in await self._observer.last_errors(self._uid):
+            if error.index not in known or known[error.index].seq < error.seq:
+                known[error.index] = error
+        self._errors = sorted(known.values(), key=lambda error: -error.seq)[:KEPT_ERRORS]

@@ -1,0 +1,63 @@
+"""Hands out the payloads of a source by index, and goes back where the broker says that it must."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from types import TracebackType
+
+from jobrun_operator.engine.ports import TaskSource
+from jobrun_operator.errors import SourceError
+
+
+class SourceReader:
+    """A position in a source. Reading on is cheap; any other index opens the source again there."""
+
+    def __init__(self, source: TaskSource) -> None:
+        self._source = source
+        self._chunks: AsyncIterator[Sequence[bytes]] | None = None
+        self._chunk: Sequence[bytes] = ()
+        self._offset = 0
+        self._next = -1
+        """Index of the payload at ``_offset``; -1 where nothing is open."""
+
+    async def take(self, index: int, count: int) -> Sequence[bytes]:
+        """At least one and at most ``count`` payloads from ``index`` on.
+
+        Raises SourceError where the source has ended before ``index``: it is not the one that was counted.
+        """
+        if index != self._next or self._chunks is None:
+            await self.aclose()
+            self._chunks = self._source.read(index)
+            self._next = index
+        while self._offset >= len(self._chunk):
+            try:
+                self._chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                await self.aclose()
+                raise SourceError(
+                    "spec.tasks", f"the source ends before task {index}: it has changed"
+                ) from None
+            except BaseException:
+                await self.aclose()  # what was read in part can't be trusted to go on
+                raise
+            self._offset = 0
+        return self._chunk[self._offset : self._offset + count]
+
+    def advance(self, count: int) -> None:
+        """``count`` of the payloads that ``take`` gave are stored."""
+        self._offset += count
+        self._next += count
+
+    async def aclose(self) -> None:
+        chunks, self._chunks = self._chunks, None
+        self._chunk, self._offset, self._next = (), 0, -1
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+
+    async def __aenter__(self) -> SourceReader:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,158 @@
+"""What is known of a run at one moment, and the status that says it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobrun_operator.api import (
+    ConditionType,
+    JobRun,
+    JobRunStatus,
+    LimitedBy,
+    Phase,
+    SourceStatus,
+    TaskCounts,
+    TaskError,
+)
+from jobrun_operator.core import conditions, summary
+from jobrun_operator.core.conditions import Standing
+from jobrun_operator.core.counts import Counts
+from jobrun_operator.core.lifecycle import Fault, Transition
+from jobrun_operator.core.reasons import Reason
+from jobrun_operator.engine.ports import FailedAttempt, SourceSummary, WorkersState
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look at a run. ``counts`` None: the streams could not be read this time, or are not there yet."""
+
+    counts: Counts | None
+    workers: WorkersState
+    limited_by: LimitedBy | None
+    errors: Sequence[FailedAttempt]
+    source: SourceSummary | None
+    trouble: Fault | None
+    released_per_second: float
+    ended_per_second: float
+
+
+def phase_of(run: JobRun) -> Phase:
+    return run.status.phase or Phase.PENDING
+
+
+def failing(run: JobRun) -> Fault | None:
+    """Why the run is on its way to Failed, where it is."""
+    target = run.status.condition(ConditionType.FAILURE_TARGET)
+    if target is None or not target.is_true:
+        return None
+    return Fault(Reason.named(target.reason, Reason.OTHER), target.message)
+
+
+def render(
+    run: JobRun, view: View, transition: Transition | None, stream: str, now: datetime
+) -> JobRunStatus:
+    """The status to show; what could not be read keeps its last value."""
+    before = run.status
+    status = before.model_copy(
+        update={
+            "observed_generation": run.metadata.generation or None,
+            "limited_by": view.limited_by,
+            "replicas": view.workers.desired,
+            "ready_replicas": view.workers.ready,
+        }
+        | _standing_fields(run, view, transition, now)
+    )
+    if view.source is not None:
+        source = SourceStatus(
+            count=view.source.count, digest=view.source.digest, version=view.source.version or None
+        )
+        status = status.model_copy(update={"source": source, "stream": stream})
+    if view.errors:
+        shown = [TaskError(index=one.index, attempt=one.attempt, error=one.error) for one in view.errors]
+        status = status.model_copy(update={"last_errors": tuple(shown)})
+    if view.counts is not None:
+        status = status.model_copy(update=_progress_fields(run, view, view.counts, status))
+    return status
+
+
+def _standing_fields(
+    run: JobRun, view: View, transition: Transition | None, now: datetime
+) -> dict[str, object]:
+    before, fault = run.status, failing(run)
+    if transition is None:
+        phase = phase_of(run)
+        said = _said(run, phase)
+    else:
+        phase = transition.phase
+        said = (transition.reason, transition.message)
+        fault = fault or (Fault(transition.reason, transition.message) if transition.failing else None)
+    standing = Standing(phase, *said, failing=fault, trouble=None if phase.is_final else view.trouble)
+    fields: dict[str, object] = {
+        "phase": phase,
+        "conditions": conditions.render(
+            before.conditions, standing, generation=run.metadata.generation, now=now
+        ),
+    }
+    if phase == Phase.RUNNING and before.start_time is None:
+        fields["start_time"] = now
+    if phase.is_final and before.completion_time is None:
+        fields["completion_time"] = now
+    if transition is not None and transition.reason == Reason.RESUMED:
+        fields["suspended_seconds"] = suspended_seconds(run, now)
+    return fields
+
+
+_SAYS = {
+    Phase.RUNNING: (ConditionType.READY, Reason.STARTED),
+    Phase.SUSPENDED: (ConditionType.SUSPENDED, Reason.SUSPENDED),
+    Phase.COMPLETED: (ConditionType.COMPLETE, Reason.COMPLETED),
+    Phase.FAILED: (ConditionType.FAILED, Reason.OTHER),
+}
+"""The condition that keeps what the last transition said, and what to say where it is not there."""
+
+
+def _said(run: JobRun, phase: Phase) -> tuple[Reason, str]:
+    if phase not in _SAYS:
+        return Reason.ACCEPTED, Reason.ACCEPTED.sentence
+    type_, fallback = _SAYS[phase]
+    condition = run.status.condition(type_)
+    if condition is None or not condition.is_true:
+        return fallback, fallback.sentence
+    return Reason.named(condition.reason, fallback), condition.message
+
+
+def _progress_fields(run: JobRun, view: View, counts: Counts, status: JobRunStatus) -> dict[str, object]:
+    asked = run.spec.rate.fraction(counts.total) if run.spec.rate else None
+    per_second = run.spec.rate_per_second(counts.total)
+    final = status.phase is not None and status.phase.is_final
+    eta = None if final else summary.eta_seconds(counts, view.ended_per_second, per_second)
+    return {
+        "tasks": TaskCounts(
+            total=counts.total,
+            released=counts.released,
+            outstanding=counts.outstanding,
+            waiting=counts.waiting,
+            succeeded=counts.succeeded,
+            failed=counts.failed,
+            redeliveries=counts.redeliveries,
+        ),
+        "summary": summary.summarize(
+            counts,
+            released_per_second=0.0 if final else view.released_per_second,
+            asked=asked,
+            ready=view.workers.ready,
+            wanted=view.workers.desired,
+            eta=eta,
+        ),
+    }
+
+
+def suspended_seconds(run: JobRun, now: datetime) -> int:
+    """Seconds of all suspensions so far, one that goes on included."""
+    ended = run.status.suspended_seconds or 0
+    current = run.status.condition(ConditionType.SUSPENDED)
+    if current is None or not current.is_true or current.last_transition_time is None:
+        return ended
+    return ended + max(0, round((now - current.last_transition_time).total_seconds()))

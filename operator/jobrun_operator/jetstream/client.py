@@ -1,0 +1,170 @@
+"""A connection to the broker, and JetStream's API over it, with our errors instead of the client's.
+
+Requests go to ``$JS.API`` as JSON (source: the NATS JetStream API reference): the configuration that is sent
+is then exactly the one that is written in ``layout``, including fields that client libraries do not know yet.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from jobrun_operator.errors import (
+    BrokerBusy,
+    BrokerUnavailable,
+    Conflict,
+    EnvironmentFault,
+    JobRunError,
+)
+from jobrun_worker import wire
+
+log = logging.getLogger(__name__)
+
+OLDEST_SERVER = (2, 12)
+"""Atomic batches and consumer pauses need nats-server 2.12 or later."""
+
+REQUEST_TIMEOUT = 5.0
+"""Seconds; a broker that is alive answers in milliseconds."""
+
+STREAM_NOT_FOUND = 10059
+CONSUMER_NOT_FOUND = 10014
+MESSAGE_NOT_FOUND = 10037
+_BUSY = {10023, 10028, 10047, 10077, 10167, 10176, 10210}
+"""Short of resources, memory or storage; a stream at its max_bytes; too many requests; a batch that did not
+arrive whole; too many open batches. Each may pass: look at the stream again and go on from there."""
+
+
+class NotFound(JobRunError):
+    """The stream, consumer or message is not there."""
+
+
+class Refused(JobRunError):
+    """The broker refused a request for good; ``code`` is JetStream's err_code."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is and how to be let in."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    credentials: str = ""
+    """Path of a ``.creds`` file."""
+
+
+async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -> Client:
+    """Connect for good: the client reconnects for ever from here on.
+
+    Raises EnvironmentFault where the broker can't be reached, refuses the credentials, has no JetStream, or is
+    older than 2.12.
+    """
+    client = Client()
+
+    async def on_error(error: Exception) -> None:
+        log.debug("broker: %s: %s", type(error).__name__, error)
+
+    async def on_disconnect() -> None:
+        if not client.is_closed and not client.is_draining:
+            log.warning("the connection to the broker is lost; reconnecting")
+
+    async def on_reconnect() -> None:
+        log.info("connected to the broker again")
+
+    options: dict[str, Any] = {"reconnect_time_wait": 0.25}
+    if address.credentials:
+        options["user_credentials"] = address.credentials
+    if address.user:
+        options |= {"user": address.user, "password": address.password}
+    try:
+        await client.connect(
+            servers=[address.url],
+            name=name,
+            connect_timeout=max(1, int(timeout)),
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            error_cb=on_error,
+            disconnected_cb=on_disconnect,
+            reconnected_cb=on_reconnect,
+            **options,
+        )
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise EnvironmentFault(
+            f"no connection to the broker at {address.url}: {type(error).__name__}: {error}; "
+            "check the address, the credentials and that nats-server runs"
+        ) from error
+    version = client.connected_server_version
+    if (version.major, version.minor) < OLDEST_SERVER:
+        await client.close()
+        raise EnvironmentFault(
+            f"nats-server {version.major}.{version.minor}.{version.patch} at {address.url} is too old: "
+            f"JobRun needs {OLDEST_SERVER[0]}.{OLDEST_SERVER[1]} or later"
+        )
+    return client
+
+
+class JetStream:
+    """JetStream's API as requests that answer with a JSON object or raise one of our errors."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def api(self, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Raises NotFound, Refused, BrokerBusy, BrokerUnavailable."""
+        reply = await self.request(f"$JS.API.{subject}", json.dumps(body).encode() if body else b"")
+        return checked(json.loads(reply.data), subject)
+
+    async def publish(
+        self, subject: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Store one message and wait for its acknowledgement. Raises Conflict where an expectation fails."""
+        reply = await self.request(subject, body, headers)
+        return checked(json.loads(reply.data), subject)
+
+    async def request(
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Msg:
+        """A request whose failures are BrokerUnavailable."""
+        try:
+            return await self.client.request(subject, body, timeout=timeout, headers=headers)
+        except nats.errors.NoRespondersError:
+            raise BrokerUnavailable(
+                "JetStream does not answer: is it enabled on the broker and for this account?"
+            ) from None
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise BrokerUnavailable(f"no answer from the broker ({type(error).__name__})") from error
+
+
+def checked(answer: dict[str, Any], what: str) -> dict[str, Any]:
+    """The answer, or its ``error`` as one of ours."""
+    error = answer.get("error")
+    if not error:
+        return answer
+    code = int(error.get("err_code", 0))
+    text = str(error.get("description", "unknown error"))
+    if code == wire.WRONG_LAST_SEQUENCE:
+        raise Conflict(f"{what}: {text}")
+    if code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND, MESSAGE_NOT_FOUND):
+        raise NotFound(f"{what}: {text}")
+    if code in _BUSY:
+        raise BrokerBusy(f"the broker holds back: {text} ({code})")
+    if int(error.get("code", 0)) >= 500:
+        raise BrokerUnavailable(f"the broker failed: {text} ({code})")
+    raise Refused(f"the broker refused {what}: {text} ({code})", code)

@@ -1,0 +1,155 @@
+"""The configuration of every stream, consumer and bucket that an installation has on the broker.
+
+Pure: names and JSON objects of the JetStream API. Why each is as it is stands next to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobrun_operator.engine.ports import RunRef, SourceSummary
+from jobrun_worker import wire
+from jobrun_worker.wire import Names
+
+NANOSECONDS = 1_000_000_000
+
+FAILED = "failed"
+SUCCEEDED = "succeeded"
+"""Consumers of a run's outcomes that never deliver: their ``num_pending`` counts the dead letters and the kept
+results, at the same cost whatever the number (``STREAM.INFO`` with ``subjects_filter`` does not scale)."""
+
+_MAX_PULLS = 4096
+"""Pull requests that may wait at a consumer: above two for each of 1000 workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutSettings:
+    """What differs between installations. Bytes and seconds."""
+
+    installation: str
+    names: Names = field(default_factory=Names)
+    replicas: int = 1
+    work_max_bytes: int = 1 << 30
+    """Of one run's unfinished tasks; the broker reserves as much for each run where it has a limit itself."""
+    out_max_bytes: int = -1
+    ack_wait_seconds: float = 30.0
+    events_max_age_seconds: float = 30 * 86_400.0
+
+
+def metadata(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> dict[str, str]:
+    """What proves whose stream it is, and what was promised to be in it."""
+    return {
+        "jobrun-installation": settings.installation,
+        "jobrun-namespace": run.namespace,
+        "jobrun-name": run.name,
+        "jobrun-uid": run.uid,
+        "jobrun-schema": wire.SCHEMA_VERSION,
+        "jobrun-source-count": str(source.count),
+        "jobrun-source-digest": source.digest,
+        "jobrun-source-version": source.version,
+    }
+
+
+def source_of(meta: Mapping[str, str]) -> SourceSummary | None:
+    """The source that a stream was made for; None where the metadata is not ours."""
+    count = meta.get("jobrun-source-count", "")
+    if not count.isdigit():
+        return None
+    return SourceSummary(
+        count=int(count),
+        digest=meta.get("jobrun-source-digest", ""),
+        version=meta.get("jobrun-source-version", ""),
+    )
+
+
+def work_stream(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> dict[str, Any]:
+    names = settings.names
+    return {
+        "name": names.work_stream(run.uid),
+        "subjects": [names.work_subject(run.uid)],
+        "retention": "workqueue",  # a task leaves its stream when it is acked, and only then
+        "storage": "file",
+        "discard": "new",  # a full stream refuses; it never forgets a task
+        "max_bytes": settings.work_max_bytes,
+        "num_replicas": settings.replicas,
+        "allow_atomic": True,
+        "allow_direct": True,
+        "duplicate_window": 0,  # exactly-once comes of expected sequences, not of remembered message ids
+        "metadata": metadata(settings, run, source),
+    }
+
+
+def workers_consumer(settings: LayoutSettings) -> dict[str, Any]:
+    return {
+        "durable_name": wire.CONSUMER,
+        "ack_policy": "explicit",
+        "ack_wait": int(settings.ack_wait_seconds * NANOSECONDS),
+        "deliver_policy": "all",
+        "max_deliver": -1,  # only the worker's own records end a task
+        "max_ack_pending": -1,  # maxOutstanding bounds it, delayed retries included
+        "max_waiting": _MAX_PULLS,
+        "num_replicas": 0,
+    }
+
+
+def out_stream(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> dict[str, Any]:
+    names = settings.names
+    return {
+        "name": names.out_stream(run.uid),
+        "subjects": names.out_subjects(run.uid),
+        "retention": "limits",
+        "storage": "file",
+        "discard": "new",
+        "max_bytes": settings.out_max_bytes,
+        "max_msgs_per_subject": 1,
+        "num_replicas": settings.replicas,
+        "allow_direct": True,
+        "metadata": metadata(settings, run, source),
+    }
+
+
+def counting_consumer(settings: LayoutSettings, run: RunRef, name: str) -> dict[str, Any]:
+    subject = settings.names.dead if name == FAILED else settings.names.ok
+    return {
+        "durable_name": name,
+        "ack_policy": "none",
+        "deliver_policy": "all",
+        "filter_subject": subject(run.uid, "*"),
+        "mem_storage": True,
+        "num_replicas": 0,
+    }
+
+
+def events_stream(settings: LayoutSettings) -> dict[str, Any]:
+    prefix = settings.names.prefix
+    return {
+        "name": f"{prefix}_events",
+        "subjects": [f"{prefix}.event.>"],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_age": int(settings.events_max_age_seconds * NANOSECONDS),
+        "max_bytes": 256 << 20,
+        "num_replicas": settings.replicas,
+        "duplicate_window": 3600
+        * NANOSECONDS,  # an audit record that is told twice after a crash is kept once
+    }
+
+
+def bucket(settings: LayoutSettings, name: str, *, storage: str) -> dict[str, Any]:
+    """A key-value bucket (source: ADR-8, "JetStream based Key-Value Stores")."""
+    full = f"{settings.names.prefix}_{name}"
+    return {
+        "name": f"KV_{full}",
+        "subjects": [f"$KV.{full}.>"],
+        "retention": "limits",
+        "storage": storage,
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "num_replicas": settings.replicas,
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+        "deny_delete": True,
+    }

@@ -1,0 +1,105 @@
+"""Reads the streams: every count of a run's status comes from here, and none is kept by incrementing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow
+from jobrun_operator.jetstream import layout
+from jobrun_operator.jetstream.client import JetStream, NotFound
+from jobrun_operator.jetstream.layout import LayoutSettings
+from jobrun_worker import wire
+
+
+class JetStreamObserver:
+    """The ``Observer`` port."""
+
+    def __init__(self, js: JetStream, settings: LayoutSettings) -> None:
+        self._js = js
+        self._settings = settings
+        self._names = settings.names
+
+    async def depths(self) -> Mapping[str, Depth]:
+        found: dict[str, Depth] = {}
+        offset, total = 0, 1
+        while offset < total:
+            page = await self._js.api(
+                "STREAM.LIST", {"offset": offset, "subject": f"{self._names.prefix}.work.>"}
+            )
+            streams = page.get("streams") or []
+            for info in streams:
+                meta = info["config"].get("metadata") or {}
+                if meta.get("jobrun-installation") == self._settings.installation:
+                    found[meta.get("jobrun-uid", "")] = _depth(info)
+            total = int(page["total"])
+            if not streams:
+                break  # the list became shorter while it was read
+            offset += len(streams)
+        return found
+
+    async def depth(self, uid: str) -> Depth | None:
+        try:
+            return _depth(await self._js.api(f"STREAM.INFO.{self._names.work_stream(uid)}"))
+        except NotFound:
+            return None
+
+    async def flow(self, uid: str) -> Flow | None:
+        try:
+            info = await self._js.api(f"CONSUMER.INFO.{self._names.work_stream(uid)}.{wire.CONSUMER}")
+        except NotFound:
+            return None
+        return Flow(
+            waiting=info["num_pending"],
+            held=info["num_ack_pending"],
+            deliveries=info["delivered"]["consumer_seq"],
+            first_deliveries=info["delivered"]["stream_seq"],
+            paused=bool(info.get("paused")),
+        )
+
+    async def ends(self, uid: str) -> Ends:
+        out = self._names.out_stream(uid)
+        failed, succeeded = await asyncio.gather(
+            *(self._js.api(f"CONSUMER.INFO.{out}.{name}") for name in (layout.FAILED, layout.SUCCEEDED))
+        )
+        return Ends(failed=failed["num_pending"], succeeded=succeeded["num_pending"])
+
+    async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        attempt, dead = await asyncio.gather(
+            self._last(uid, self._names.attempt(uid, "*")), self._last(uid, self._names.dead(uid, "*"))
+        )
+        found = []
+        if attempt is not None:
+            seq, subject, _, body = attempt
+            record = wire.AttemptRecord.decode(body)
+            if record.failures:
+                found.append(
+                    FailedAttempt(seq, int(subject.rsplit(".", 1)[1]), record.failures, record.error)
+                )
+        if dead is not None:
+            seq, subject, headers, body = dead
+            outcome = wire.Outcome.parse(subject, headers, body)
+            found.append(FailedAttempt(seq, outcome.index, outcome.attempts, outcome.error))
+        return found
+
+    async def _last(self, uid: str, subject: str) -> tuple[int, str, dict[str, str], bytes] | None:
+        """The newest message on ``subject`` (a direct get: source ADR-31)."""
+        reply = await self._js.request(
+            f"$JS.API.DIRECT.GET.{self._names.out_stream(uid)}",
+            json.dumps({"last_by_subj": subject}).encode(),
+        )
+        headers = reply.headers or {}
+        if headers.get("Status") == "404" or "Nats-Sequence" not in headers:
+            return None
+        return int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers, reply.data
+
+
+def _depth(info: dict[str, Any]) -> Depth:
+    state = info["state"]
+    return Depth(
+        last_seq=state["last_seq"],
+        messages=state["messages"],
+        source=layout.source_of(info["config"].get("metadata") or {}),
+    )

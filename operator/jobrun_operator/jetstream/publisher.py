@@ -1,0 +1,51 @@
+"""Releases tasks: atomic batches behind an expected last sequence.
+
+Source: ADR-50 (JetStream batch publishing). Every message carries the batch's id and its own number in it; the
+first also carries ``Nats-Expected-Last-Sequence``, the last asks for the commit and is the only one answered.
+A batch is stored whole or not at all, so task ``i`` is at sequence ``i + 1`` and nowhere else, whoever else
+releases at the same time. After an error nothing is known: the caller reads ``last_seq`` and goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import nats.errors
+from nats import nuid
+
+from jobrun_operator.errors import BrokerUnavailable
+from jobrun_operator.jetstream.client import JetStream, checked
+from jobrun_worker import wire
+from jobrun_worker.wire import Names
+
+
+class JetStreamPublisher:
+    """The ``Publisher`` port."""
+
+    def __init__(self, js: JetStream, names: Names) -> None:
+        self._js = js
+        self._names = names
+        self._ids = nuid.NUID()
+
+    async def release(self, uid: str, after: int, payloads: Sequence[bytes]) -> int:
+        subject = self._names.work_subject(uid)
+        expected = {wire.EXPECTED_LAST_SEQUENCE: str(after)}
+        if len(payloads) == 1:
+            answer = await self._js.publish(subject, payloads[0], expected)
+            return int(answer["seq"])
+        publish = self._js.client.publish
+        batch = self._ids.next().decode()
+        try:
+            await publish(
+                subject, payloads[0], headers=expected | {wire.BATCH_ID: batch, wire.BATCH_SEQUENCE: "1"}
+            )
+            for number, payload in enumerate(payloads[1:-1], start=2):
+                await publish(
+                    subject, payload, headers={wire.BATCH_ID: batch, wire.BATCH_SEQUENCE: str(number)}
+                )
+        except (nats.errors.Error, OSError) as error:
+            raise BrokerUnavailable(f"releasing stopped in mid-batch ({type(error).__name__})") from error
+        commit = {wire.BATCH_ID: batch, wire.BATCH_SEQUENCE: str(len(payloads)), wire.BATCH_COMMIT: "1"}
+        reply = await self._js.request(subject, payloads[-1], commit)
+        return int(checked(json.loads(reply.data), subject)["seq"])

@@ -1,0 +1,92 @@
+"""Makes and ends the streams of runs, and what an installation has once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import Any
+
+from jobrun_operator.engine.ports import RunRef, SourceSummary
+from jobrun_operator.errors import JobRunError
+from jobrun_operator.jetstream import layout
+from jobrun_operator.jetstream.client import JetStream, NotFound, Refused
+from jobrun_operator.jetstream.layout import LayoutSettings
+from jobrun_worker import wire
+
+log = logging.getLogger(__name__)
+
+_FOR_EVER = "9999-12-31T23:59:59Z"
+_EXISTS = {10058, 10148}
+"""A stream, or a consumer, of that name exists with another configuration."""
+
+
+class JetStreamWorkStreams:
+    """The ``WorkStreams`` port."""
+
+    def __init__(self, js: JetStream, settings: LayoutSettings) -> None:
+        self._js = js
+        self._settings = settings
+        self._names = settings.names
+
+    async def provision_installation(self) -> None:
+        """The audit stream and the buckets; once at start."""
+        await self._create_stream(layout.events_stream(self._settings))
+        await self._create_stream(layout.bucket(self._settings, "status", storage="memory"))
+        await self._create_stream(layout.bucket(self._settings, "control", storage="file"))
+
+    async def provision(self, run: RunRef, source: SourceSummary) -> None:
+        # Outcomes first: from the moment that a task can be taken, its outcome can be stored.
+        out = self._names.out_stream(run.uid)
+        work = self._names.work_stream(run.uid)
+        await self._create_stream(layout.out_stream(self._settings, run, source))
+        for name in (layout.FAILED, layout.SUCCEEDED):
+            await self._create_consumer(out, layout.counting_consumer(self._settings, run, name))
+        await self._create_stream(layout.work_stream(self._settings, run, source))
+        await self._create_consumer(work, layout.workers_consumer(self._settings))
+
+    async def pause(self, uid: str, *, paused: bool) -> None:
+        body = {"pause_until": _FOR_EVER} if paused else None
+        await self._js.api(f"CONSUMER.PAUSE.{self._names.work_stream(uid)}.{wire.CONSUMER}", body)
+
+    async def rebuild_consumer(self, uid: str) -> None:
+        work = self._names.work_stream(uid)
+        with contextlib.suppress(NotFound):  # removed by somebody else, or by the broker itself
+            await self._js.api(f"CONSUMER.DELETE.{work}.{wire.CONSUMER}")
+        await self._create_consumer(work, layout.workers_consumer(self._settings))
+
+    async def delete(self, uid: str) -> None:
+        # Work first: what is left without a place for its outcome must not be taken any more.
+        for stream in (self._names.work_stream(uid), self._names.out_stream(uid)):
+            try:
+                await self._js.api(f"STREAM.DELETE.{stream}")
+            except NotFound:
+                log.debug("%s is gone already", stream)
+
+    async def _create_stream(self, config: dict[str, Any]) -> None:
+        try:
+            await self._js.api(f"STREAM.CREATE.{config['name']}", config)
+        except Refused as error:
+            if error.code not in _EXISTS:
+                raise
+            # Made by an earlier version or with other settings: what is in it counts more than how it is set.
+            await self._check_owner(config)
+
+    async def _check_owner(self, config: dict[str, Any]) -> None:
+        ours = config.get("metadata", {}).get("jobrun-installation")
+        info = await self._js.api(f"STREAM.INFO.{config['name']}")
+        theirs = info["config"].get("metadata", {}).get("jobrun-installation")
+        if ours and theirs != ours:
+            raise JobRunError(
+                f"stream {config['name']} on the broker belongs to another installation ({theirs or 'unknown'}); "
+                "use another prefix or another broker account"
+            )
+
+    async def _create_consumer(self, stream: str, config: dict[str, Any]) -> None:
+        name = config["durable_name"]
+        # "create", not the default upsert: that one would also undo a pause.
+        body = {"stream_name": stream, "config": config | {"name": name}, "action": "create"}
+        try:
+            await self._js.api(f"CONSUMER.CREATE.{stream}.{name}", body)
+        except Refused as error:
+            if error.code not in _EXISTS:
+                raise
