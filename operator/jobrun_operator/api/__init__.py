@@ -3,6 +3,7 @@
 Nothing here reads a file, a clock or a cluster.
 """
 
+from jobrun_operator.api.changes import immutable_change
 from jobrun_operator.api.jobrun import (
     API_VERSION,
     GROUP,
@@ -16,6 +17,7 @@ from jobrun_operator.api.jobrun import (
 )
 from jobrun_operator.api.outcome import FailurePolicy, Results, Retry
 from jobrun_operator.api.pace import Rate
+from jobrun_operator.api.problems import InvalidObject, Problem
 from jobrun_operator.api.scale import ScaleDown, ScaleUp, Scaling
 from jobrun_operator.api.spec import JobRunSpec
 from jobrun_operator.api.status import (
@@ -58,6 +60,7 @@ __all__ = [
     "HandlerKind",
     "HttpHandler",
     "HttpSource",
+    "InvalidObject",
     "JobRun",
     "JobRunSpec",
     "JobRunStatus",
@@ -65,6 +68,7 @@ __all__ = [
     "Metadata",
     "ObjectSource",
     "Phase",
+    "Problem",
     "Rate",
     "Results",
     "Retry",
@@ -77,4 +81,5 @@ __all__ = [
     "TaskError",
     "Tasks",
     "Worker",
+    "immutable_change",
 ]

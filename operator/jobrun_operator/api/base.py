@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationInfo, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 RULES_ERROR = "rules"
 """The pydantic error type of broken rules; its context lists ``problems`` as (field, message) pairs."""
@@ -55,6 +56,12 @@ def rules_of(model: type[BaseModel]) -> tuple[Rule, ...]:
     return tuple(cast(Rule, getattr(value, _MARK)) for value in vars(model).values() if hasattr(value, _MARK))
 
 
+def as_validation(rule: Rule) -> dict[str, str]:
+    """``rule`` as an entry of ``x-kubernetes-validations``."""
+    entry = {"rule": rule.cel, "message": rule.message}
+    return {**entry, "fieldPath": f".{rule.field}"} if rule.field else entry
+
+
 def is_local(info: ValidationInfo) -> bool:
     """Whether a manifest is read for the local mode, which has no images and no cluster."""
     return bool(info.context and info.context.get("local"))
@@ -84,6 +91,16 @@ class SpecModel(WireModel):
     def to_wire(self) -> dict[str, Any]:
         """What was set, as plain JSON values in camelCase; defaults that nobody wrote are left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The rules go along with the schema, in their CEL form."""
+        rendered = handler(core)
+        schema = handler.resolve_ref_schema(rendered)
+        rules = [as_validation(rule) for rule in rules_of(cls) if rule.cel]
+        if rules:
+            schema["x-kubernetes-validations"] = rules
+        return rendered
 
     @model_validator(mode="before")
     @classmethod

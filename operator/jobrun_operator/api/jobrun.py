@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 
 from jobrun_operator.api.base import SpecModel
+from jobrun_operator.api.problems import InvalidObject, explain
 from jobrun_operator.api.spec import JobRunSpec
 from jobrun_operator.api.status import JobRunStatus
 from jobrun_operator.api.types import DNS_LABEL, Timestamp
@@ -50,7 +51,9 @@ class JobRun(SpecModel):
     """A finite batch of tasks, released at a given rate to workers that are scaled with what waits."""
 
     api_version: Literal["jobrun.dev/v1alpha1"] = "jobrun.dev/v1alpha1"
+    """Version of the API: jobrun.dev/v1alpha1."""
     kind: Literal["JobRun"] = "JobRun"
+    """Kind of the object: JobRun."""
     metadata: Metadata
     spec: JobRunSpec
     status: JobRunStatus = JobRunStatus()
@@ -95,7 +98,10 @@ class JobRun(SpecModel):
     def from_wire(cls, data: Mapping[str, Any], *, local: bool = False) -> Self:
         """The JobRun of an object as the API server or a manifest holds it.
 
-        Raises InputError that lists every problem, a line each, with the field's path and what to do. With
+        Raises InvalidObject that lists every problem, a line each, with the field's path and what to do. With
         ``local`` it is checked for the local mode, which needs no image.
         """
-        return cls.model_validate(dict(data), context={"local": local}, by_alias=True, by_name=False)
+        try:
+            return cls.model_validate(dict(data), context={"local": local}, by_alias=True, by_name=False)
+        except ValidationError as error:
+            raise InvalidObject(explain(error, cls)) from None

@@ -6,9 +6,12 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from jobrun_operator.api.base import WireModel
 from jobrun_operator.api.types import Count, Timestamp
+
+_BY_TYPE: JsonDict = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
 
 MAX_ERROR_LENGTH = 500
 MAX_LAST_ERRORS = 5
@@ -159,7 +162,7 @@ class JobRunStatus(StatusModel):
     """The generation of the object that this status is about."""
     phase: Phase | None = None
     """Where the run stands, in one word."""
-    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=_BY_TYPE)] = ()
     """Complete, FailureTarget, Failed, Finished, Suspended; Ready, Stalled, Reconciling."""
     summary: Summary | None = None
     tasks: TaskCounts | None = None
@@ -170,6 +173,8 @@ class JobRunStatus(StatusModel):
     ready_replicas: Count | None = None
     """Workers that are connected and pull tasks."""
     source: SourceStatus | None = None
+    suspended_seconds: Count | None = None
+    """Seconds that ended suspensions took; they do not count against activeDeadlineSeconds."""
     last_errors: Annotated[tuple[TaskError, ...], Field(max_length=MAX_LAST_ERRORS)] = ()
     """The last failed attempts, at most 5."""
     start_time: Timestamp | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BeforeValidator, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 YEAR_SECONDS = 31_536_000
@@ -57,14 +57,20 @@ def _text_only(value: Any) -> Any:
     return value
 
 
+def _whole_seconds(value: datetime) -> datetime:
+    return value.astimezone(UTC).replace(microsecond=0)
+
+
 def _to_wire(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _whole_seconds(value).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 Timestamp = Annotated[
     AwareDatetime,
     Field(strict=False),
     BeforeValidator(_text_only),
+    AfterValidator(_whole_seconds),
     PlainSerializer(_to_wire, return_type=str),
 ]
-"""A time of Kubernetes' own kind (``metav1.Time``): RFC 3339, UTC, whole seconds on the wire."""
+"""A time of Kubernetes' own kind (``metav1.Time``): RFC 3339, UTC, whole seconds (in the model too, so that
+what is read back equals what was written)."""

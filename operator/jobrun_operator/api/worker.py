@@ -55,7 +55,7 @@ class Worker(SpecModel):
 
     image: Annotated[str, Field(min_length=1, max_length=1024, pattern=NO_BLANKS)] | None = None
     """Image with `jobrun[worker]` and the handler. Required on Kubernetes, ignored in local mode."""
-    python: Annotated[str, Field(min_length=3, max_length=253, pattern=PYTHON_FUNCTION)] | None = None
+    python: Annotated[str, Field(max_length=253, pattern=PYTHON_FUNCTION)] | None = None
     """A Python function, `module:function`, called as `function(payload)` or `function(payload, task)`; sync
     or async."""
     exec: ExecHandler | None = None
