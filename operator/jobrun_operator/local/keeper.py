@@ -1,10 +1,10 @@
 """The guardian that outlives the local mode, to kill what it would leave behind.
 
 A tethered worker dies with the local mode, but what its handler started (``sh -c "sleep 100"``) does not.
-So every process of the local mode carries a marker in its environment, ``JOBRUN_KEEPER=<id>/<part>``, which
-children inherit, and one small process waits for the end of a pipe that only the local mode holds open. At
-its end, whether by a clean close, a crash or SIGKILL, the guardian kills every process with the marker,
-again and again until two looks in a row find none, and ends.
+So every process of the local mode carries a marker in its environment, ``_JOBRUN_KEEPER=<id>/<part>``,
+which children inherit, and one small process waits for the end of a pipe that only the local mode holds
+open. At its end, whether by a clean close, a crash or SIGKILL, the guardian kills every process with the
+marker, again and again until two looks in a row find none, and ends.
 
 It holds the descriptors that it is given until then: with the lock of the data directory among them, the
 next start waits until nothing of this one is alive.
@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-VARIABLE = "JOBRUN_KEEPER"
+VARIABLE = "_JOBRUN_KEEPER"
+"""Not among ``JOBRUN_*``: those are settings, which a worker does not hand down to the commands it runs."""
 SWEEP_SECONDS = 30.0
 """How long the guardian goes on against processes that can't be killed (in the kernel on a dead disk)."""
 _PAUSE = 0.01

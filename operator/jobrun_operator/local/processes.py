@@ -62,7 +62,7 @@ class _Pool:
     """Of the last worker that was started; names never repeat."""
     workers: list[WorkerProcess] = field(default_factory=list)
     vacancies: list[_Vacancy] = field(default_factory=list)
-    error: str | None = None
+    error: str = ""
     """Why no worker can work with these settings."""
     trouble: str = ""
     """Why a worker had to wait for its start: the last one ended quickly. Cleared when one gets ready."""
@@ -108,7 +108,7 @@ class ProcessWorkers:
             pool = self._pools[uid] = _Pool(replicas, settings, self._last_number(settings.run))
         if settings != pool.settings:
             pool.settings = settings
-            pool.error, pool.trouble = None, ""
+            pool.error = pool.trouble = ""
             pool.vacancies.clear()
         pool.desired = replicas
         pool.removed = False
@@ -120,7 +120,7 @@ class ProcessWorkers:
         if pool is None:
             return WorkersState()
         ready = sum(worker.ready and not worker.draining for worker in pool.workers)
-        trouble = pool.error or pool.trouble
+        trouble = (pool.error or pool.trouble).rpartition("\n")[2]
         return WorkersState(desired=pool.desired, running=len(pool.workers), ready=ready, error=trouble)
 
     async def remove(self, uid: str) -> None:
@@ -131,9 +131,9 @@ class ProcessWorkers:
             self._step(uid)
 
     def worker_error(self, uid: str) -> str | None:
-        """Why no worker of this run can work with the settings it has; None where none said so."""
+        """Why no worker of this run can work with the settings it has, in full; None where none said so."""
         pool = self._pools.get(uid)
-        return pool.error if pool else None
+        return (pool.error if pool else "") or None
 
     async def aclose(self, within: float = 10.0) -> None:
         """SIGTERM to all workers, SIGKILL after ``within`` seconds; called again it can only get faster."""

@@ -1,0 +1,189 @@
+"""What a person sees of a local run: a live view in a terminal, plain lines elsewhere.
+
+It is fed with the same statuses as everybody else; nothing is counted here.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from jobrun_operator.api import ConditionType, JobRun, JobRunStatus, Phase, TaskCounts
+from jobrun_operator.core import summary
+from jobrun_operator.engine.ports import RunRef
+
+_PLAIN_SECONDS = 5.0
+"""Between two plain lines, where nothing else has changed."""
+
+_PHASE_STYLES = {
+    Phase.RUNNING: "bold cyan",
+    Phase.SUSPENDED: "bold yellow",
+    Phase.COMPLETED: "bold green",
+    Phase.FAILED: "bold red",
+}
+
+
+class Progress:
+    """Shows statuses as they come; ``live`` needs a terminal."""
+
+    def __init__(self, console: Console, run: JobRun) -> None:
+        self._console = console
+        self._run = run
+        self._name = run.name
+        self._foretold = False
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._printed_at = float("-inf")
+        self._printed: tuple[object, ...] | None = None
+
+    def __enter__(self) -> Progress:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str, style: str = "") -> None:
+        """One line that stays, above the live view."""
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def show(self, status: JobRunStatus) -> None:
+        self._foretell(status)
+        if self._live is not None:
+            self._live.update(self._view(status), refresh=True)
+        else:
+            self._print(status)
+
+    def _foretell(self, status: JobRunStatus) -> None:
+        """Say what will happen as soon as the number of tasks is known."""
+        total = status.source.count if status.source else None
+        if self._foretold or total is None:
+            return
+        self._foretold = True
+        if status.phase in (None, Phase.PENDING, Phase.RUNNING, Phase.SUSPENDED):
+            self.say(f"{self._name}: {forecast(self._run, total)}")
+            if warning := self._run.spec.deadline_warning(total):
+                self.say(f"warning: {warning}", style="yellow")
+
+    # --- in a terminal ----------------------------------------------------------------------------------
+
+    def _view(self, status: JobRunStatus) -> Group:
+        tasks, said = status.tasks or TaskCounts(total=0), status.summary
+        total, ended = tasks.total or 0, tasks.succeeded + tasks.failed
+        head = Table.grid(padding=(0, 1))
+        head.add_row(
+            Text(self._name, style="bold"),
+            Text(status.phase or Phase.PENDING, style=_PHASE_STYLES.get(status.phase or Phase.PENDING, "bold")),
+            ProgressBar(total=max(1, total), completed=ended, width=max(10, min(40, self._console.width - 48))),
+            Text((said and said.progress) or "0%"),
+            Text(f"{ended:,}/{total:,}", style="dim"),
+        )
+        counts = Text("  ")
+        counts.append(f"released {tasks.released:,}  waiting {tasks.waiting:,}  outstanding {tasks.outstanding:,}")
+        counts.append(f"  succeeded {tasks.succeeded:,}", style="green")
+        counts.append(f"  failed {tasks.failed:,}", style="red" if tasks.failed else "")
+        rows: list[Table | Text] = [head, counts]
+        if said is not None:
+            pace = Text(f"  rate {said.rate}  workers {said.workers}")
+            if status.limited_by is not None:
+                pace.append(f"  limited by {status.limited_by}", style="dim")
+            if said.eta is not None:
+                pace.append(f"  time left {said.eta}")
+            rows.append(pace)
+        rows += [Text(f"  {line}", style="yellow") for line in self._notes(status)]
+        return Group(*rows)
+
+    # --- without one ------------------------------------------------------------------------------------
+
+    def _print(self, status: JobRunStatus) -> None:
+        notes = self._notes(status)
+        key = (status.phase, *notes)
+        now = time.monotonic()
+        if key == self._printed and now - self._printed_at < _PLAIN_SECONDS:
+            return
+        fresh = [note for note in notes if self._printed is None or note not in self._printed]
+        self._printed, self._printed_at = key, now
+        self.say(plain_line(self._name, status))
+        for note in fresh:
+            self.say(f"  {note}")
+
+    @staticmethod
+    def _notes(status: JobRunStatus) -> list[str]:
+        """What is in the way, and the first of the newest errors."""
+        notes = []
+        ready = status.condition(ConditionType.READY)
+        if ready is not None and not ready.is_true and status.phase == Phase.RUNNING:
+            notes.append(f"{ready.reason}: {ready.message}")
+        reconciling = status.condition(ConditionType.RECONCILING)
+        if reconciling is not None and reconciling.is_true and reconciling.reason != "Accepted":
+            notes.append(f"{reconciling.reason}: {reconciling.message}")
+        if status.last_errors:
+            first = status.last_errors[0]
+            notes.append(f"task {first.index}, attempt {first.attempt}: {first.error.splitlines()[0][:200]}")
+        return notes
+
+
+def plain_line(name: str, status: JobRunStatus) -> str:
+    """A status in one line."""
+    tasks, said = status.tasks, status.summary
+    parts = [name, str(status.phase or Phase.PENDING)]
+    if tasks is not None and said is not None:
+        parts += [
+            said.progress or "",
+            f"released={tasks.released}/{tasks.total}",
+            f"waiting={tasks.waiting}",
+            f"outstanding={tasks.outstanding}",
+            f"succeeded={tasks.succeeded}",
+            f"failed={tasks.failed}",
+            f"rate={said.rate}",
+            f"workers={said.workers}",
+        ]
+        if said.eta is not None:
+            parts.append(f"left={said.eta}")
+    return " ".join(parts)
+
+
+def forecast(run: JobRun, total: int) -> str:
+    """What will happen: "2,000,000 tasks at 600/min: about 55 h 33 min"."""
+    tasks = f"{total:,} task{'' if total == 1 else 's'}"
+    rate = run.spec.rate
+    if rate is None:
+        return f"{tasks} as fast as the workers keep up"
+    left = run.spec.least_seconds(total)
+    return f"{tasks} at {summary.asked_rate(rate.fraction(total))}: about {summary.spoken_duration(left)}"
+
+
+def outcome(run: JobRun) -> str:
+    """How it ended, in one sentence."""
+    status = run.status
+    type_ = ConditionType.COMPLETE if status.phase == Phase.COMPLETED else ConditionType.FAILED
+    condition = status.condition(type_)
+    text = f"{status.phase}: {condition.message}" if condition else str(status.phase)
+    took = _took(status.start_time, status.completion_time)
+    return f"{text} in {took}" if took else text
+
+
+def _took(start: datetime | None, end: datetime | None) -> str:
+    if start is None or end is None:
+        return ""
+    return summary.spoken_duration((end - start).total_seconds())
+
+
+class ShownStatus:
+    """The ``LiveStatus`` port for a terminal; passes on to another one."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    async def put(self, run: RunRef, status: JobRunStatus) -> None:
+        self._progress.show(status)
+
+    async def forget(self, run: RunRef) -> None:
+        """Nothing to forget: what was printed stays."""
