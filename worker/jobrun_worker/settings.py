@@ -46,6 +46,8 @@ class WorkerSettings:
     retry_max_delay_seconds: float = 300
     retain_results: bool = False
 
+    debug: bool = False
+    """Log tracebacks of handlers' errors."""
     port: int = 0
     """Of /healthz, /readyz and /metrics; 0: none."""
     host: str = "0.0.0.0"  # noqa: S104  # a pod's probes come from outside of it; local mode says 127.0.0.1
@@ -77,12 +79,18 @@ class WorkerSettings:
                 values[field.name] = _decode(str(field.type), environ[name])
             except ValueError as error:
                 raise ValueError(f"{name}={environ[name]!r}: {error}") from None
-        missing = [ENV_PREFIX + name.upper() for name in ("nats_url", "uid", "run", "namespace") if name not in values]
+        missing = [
+            ENV_PREFIX + name.upper()
+            for name in ("nats_url", "uid", "run", "namespace")
+            if name not in values
+        ]
         if missing:
             raise ValueError(f"not set: {', '.join(missing)} (the operator sets them in its Deployments)")
         settings = cls(**values)
         if sum(map(bool, (settings.handler_python, settings.handler_exec, settings.handler_http))) != 1:
-            raise ValueError("set exactly one of JOBRUN_HANDLER_PYTHON, JOBRUN_HANDLER_EXEC, JOBRUN_HANDLER_HTTP")
+            raise ValueError(
+                "set exactly one of JOBRUN_HANDLER_PYTHON, JOBRUN_HANDLER_EXEC, JOBRUN_HANDLER_HTTP"
+            )
         return settings
 
 

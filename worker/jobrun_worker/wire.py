@@ -163,9 +163,7 @@ class AttemptRecord:
         return max(0, delivered - 1 - self.failures - self.returns)
 
     def encode(self) -> bytes:
-        return json.dumps(
-            {"failures": self.failures, "returns": self.returns, "error": self.error}
-        ).encode()
+        return json.dumps({"failures": self.failures, "returns": self.returns, "error": self.error}).encode()
 
     @classmethod
     def decode(cls, body: bytes) -> AttemptRecord:
@@ -175,5 +173,7 @@ class AttemptRecord:
             raise ValueError("an attempt record is a JSON object")
         failures, returns, error = value.get("failures"), value.get("returns"), value.get("error", "")
         if not isinstance(failures, int) or not isinstance(returns, int) or not isinstance(error, str):
-            raise ValueError("an attempt record has whole numbers 'failures' and 'returns' and a text 'error'")
+            raise ValueError(
+                "an attempt record has whole numbers 'failures' and 'returns' and a text 'error'"
+            )
         return cls(failures=max(0, failures), returns=max(0, returns), error=error)

@@ -1,0 +1,192 @@
+"""The broker as the worker sees it: one connection that comes back, and four things to do with it.
+
+Errors of the client library end here: a caller sees ``BrokerUnavailable`` (ask again later) or
+``WrongLastSequence`` (somebody else has stored something first).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from jobrun_worker import wire
+from jobrun_worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT = 5.0
+"""Seconds to wait for an answer of JetStream before asking again."""
+MAX_RECONNECT_WAIT = 5.0
+"""Seconds between attempts to connect, at most; the wait is jittered, so that workers don't come back as one."""
+PING_INTERVAL = 10
+"""Seconds; two pings without an answer and the connection is taken for dead."""
+NOT_FOUND, STATUS, SEQUENCE = "404", "Status", "Nats-Sequence"
+
+
+class BrokerUnavailable(Exception):
+    """No answer, or an error that may pass."""
+
+
+class WrongLastSequence(Exception):
+    """A store was refused because the subject's last sequence is another than expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The last message of a subject."""
+
+    sequence: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Broker:
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._nc = Client()
+        self._closing = False
+        self.on_disconnect: Callable[[], None] = _nothing
+        self.on_connect: Callable[[], None] = _nothing
+        self.on_closed: Callable[[], None] = _nothing
+        """Called when the connection is closed for good, as after an authorization that was revoked."""
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._nc.is_connected)
+
+    @property
+    def max_body(self) -> int:
+        """The largest body that fits a message beside its headers, in bytes."""
+        return int(self._nc.max_payload) - wire.PAYLOAD_MARGIN
+
+    async def connect(self) -> None:
+        """Return once connected; tries for as long as it takes."""
+        settings = self._settings
+        options: dict[str, Any] = {}
+        if settings.nats_credentials:
+            options["user_credentials"] = settings.nats_credentials
+        if settings.nats_user:
+            options |= {"user": settings.nats_user, "password": settings.nats_password}
+        if settings.nats_tls_ca:
+            options["tls"] = ssl.create_default_context(cafile=settings.nats_tls_ca)
+        await self._nc.connect(
+            settings.nats_url.split(","),
+            name=f"jobrun-worker {settings.namespace}/{settings.run} {settings.worker}",
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            reconnect_to_server_handler=_next_server,
+            ping_interval=PING_INTERVAL,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
+            **options,
+        )
+        self.on_connect()
+
+    def inbox(self) -> str:
+        return str(self._nc.new_inbox())
+
+    async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> Subscription:
+        try:
+            return await self._nc.subscribe(subject, cb=callback)
+        except nats.errors.Error as error:
+            raise BrokerUnavailable(_text(error)) from error
+
+    async def leave(self, subscriptions: list[Subscription]) -> None:
+        """Unsubscribe, after all that the broker has sent before it heard of it has been handled."""
+        try:
+            await asyncio.gather(*(subscription.drain() for subscription in subscriptions))  # type: ignore[no-untyped-call]
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            log.warning("broker: leaving an inbox: %s", _text(error))
+
+    async def publish(self, subject: str, body: bytes, reply: str = "") -> None:
+        """Without an answer; buffered while the connection is down."""
+        try:
+            await self._nc.publish(subject, body, reply)
+        except nats.errors.Error as error:
+            raise BrokerUnavailable(_text(error)) from error
+
+    async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
+        """Publish to a stream and wait until it is stored; returns its sequence."""
+        message = await self._request(subject, body, headers)
+        try:
+            answer = json.loads(message.data)
+            error = answer.get("error")
+            if error is None:
+                return int(answer["seq"])
+        except (ValueError, KeyError, AttributeError) as bad:
+            raise BrokerUnavailable(f"not an answer of JetStream: {message.data[:200]!r}") from bad
+        if error.get("err_code") == wire.WRONG_LAST_SEQUENCE:
+            raise WrongLastSequence(str(error.get("description")))
+        raise BrokerUnavailable(f"{error.get('description')} (error {error.get('err_code')})")
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        """The last message of ``subject``, read directly (ADR-31); None: there is none."""
+        message = await self._request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", None)
+        headers = message.headers or {}
+        if headers.get(STATUS) == NOT_FOUND:
+            return None
+        if SEQUENCE not in headers:
+            raise BrokerUnavailable(f"direct get of {subject}: {headers}")
+        return Stored(int(headers[SEQUENCE]), headers, message.data)
+
+    async def flush(self, timeout: float = REQUEST_TIMEOUT) -> None:
+        """Return when the broker has taken all that was published."""
+        try:
+            await self._nc.flush(timeout=timeout)  # type: ignore[arg-type]  # a float works; it goes to wait_for
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise BrokerUnavailable(_text(error)) from error
+
+    async def close(self) -> None:
+        self._closing = True
+        if not self._nc.is_closed:
+            await self._nc.close()
+
+    async def _request(self, subject: str, body: bytes, headers: dict[str, str] | None) -> Msg:
+        try:
+            return await self._nc.request(subject, body, timeout=REQUEST_TIMEOUT, headers=headers)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BrokerUnavailable(_text(error)) from error
+
+    async def _on_error(self, error: Exception) -> None:
+        log.warning("broker: %s", _text(error))
+
+    async def _on_disconnected(self) -> None:
+        if not self._closing:
+            log.warning("broker: disconnected")
+        self.on_disconnect()
+
+    async def _on_reconnected(self) -> None:
+        log.info("broker: connected again")
+        self.on_connect()
+
+    async def _on_closed(self) -> None:
+        if not self._closing:
+            self.on_closed()
+
+
+def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
+    """Any server, after a wait that doubles with the failures so far, with full jitter."""
+    server = random.choice(servers)  # noqa: S311  # spreads load, keeps no secret
+    wait = min(MAX_RECONNECT_WAIT, 0.2 * 2.0 ** min(server.reconnects, 10))
+    return server, random.uniform(0.02, wait)  # noqa: S311
+
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _nothing() -> None:
+    pass

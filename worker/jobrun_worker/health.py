@@ -1,0 +1,68 @@
+"""``/healthz``, ``/readyz`` and ``/metrics`` of a worker: one port, off the worker's own state."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from jobrun_worker.metrics import WorkerMetrics
+from jobrun_worker.worker import Worker
+
+_CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Health:
+    def __init__(self, worker: Worker, metrics: WorkerMetrics, host: str, port: int) -> None:
+        self._worker = worker
+        self._metrics = metrics
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics_page)
+        self._runner = web.AppRunner(app, access_log=None)
+        self._host = host
+        self._port = port
+
+    async def start(self) -> None:
+        """Raises OSError where the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _answer(alive(self._worker, asyncio.get_running_loop().time()))
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(ready(self._worker))
+
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        self._metrics.in_flight.set(self._worker.held)
+        self._metrics.running.set(self._worker.running)
+        body = generate_latest(self._metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": _CONTENT_TYPE})
+
+
+def alive(worker: Worker, now: float) -> str:
+    """Empty, or why this process should be replaced. A loop that is blocked for good answers nothing at all."""
+    if now - worker.beat > worker.beat_limit:
+        return f"the keep-alive of tasks has not run for {now - worker.beat:.0f} s"
+    return ""
+
+
+def ready(worker: Worker) -> str:
+    """Empty, or why no tasks come here now."""
+    if worker.draining:
+        return "draining"
+    if not worker.broker.connected:
+        return "not connected to the broker"
+    if not worker.puller.pulling:
+        return "the broker does not take requests for tasks"
+    return ""
+
+
+def _answer(trouble: str) -> web.Response:
+    return web.Response(text=f"{trouble or 'ok'}\n", status=503 if trouble else 200)

@@ -1,0 +1,61 @@
+"""The tasks that this worker holds: delivered to it and not settled yet, running or waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from jobrun_worker.wire import AttemptRecord, Delivery
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """One task from its delivery to its ack or nak."""
+
+    index: int
+    payload: bytes
+    reply: str
+    """Where to ack, nak and keep alive: of the newest delivery."""
+    first: int
+    """The delivery count with which this worker took it."""
+    latest: int
+    """The delivery count of the newest copy."""
+    released_ns: int
+    record: AttemptRecord = field(default_factory=AttemptRecord)
+    record_sequence: int = 0
+    """Of the stored record in the stream of outcomes; 0: there is none."""
+    lost: int = 0
+    attempt: int = 1
+    started_ns: int = 0
+    """When its handler began: nanoseconds since the epoch; 0: it has not."""
+    deadline: float = 0.0
+    """On the loop's clock; 0: its handler does not run."""
+    timed_out: bool = False
+    settled: bool = False
+    """Its ack or nak is on its way: a keep-alive after a nak would undo the nak's delay."""
+    runner: asyncio.Task[None] | None = None
+
+    @classmethod
+    def of(cls, delivery: Delivery, reply: str, payload: bytes) -> Held:
+        return cls(
+            index=delivery.index,
+            payload=payload,
+            reply=reply,
+            first=delivery.delivered,
+            latest=delivery.delivered,
+            released_ns=delivery.released_ns,
+        )
+
+    @property
+    def copies(self) -> int:
+        """Deliveries of this task that came while it was held here."""
+        return self.latest - self.first
+
+    def adopt(self, delivery: Delivery, reply: str) -> None:
+        """Another copy came: from now on its reply subject is the one that the broker waits on.
+
+        Delivery counts can go back after a crash of the broker; an older copy changes nothing.
+        """
+        if delivery.delivered >= self.latest:
+            self.latest = delivery.delivered
+            self.reply = reply

@@ -1,0 +1,84 @@
+"""The process of a worker: settings from the environment, signals, exit status.
+
+Exit status: 0 after a drain, also one whose grace period ended (what was left is delivered again); 1 when the worker
+can't go on, so that it is replaced; 2 for settings or a handler that can't be used. A second SIGTERM or SIGINT
+ends the process at once, with 128 and the signal's number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+from jobrun_worker.handlers import Handler, HandlerError, load
+from jobrun_worker.health import Health
+from jobrun_worker.logs import configure
+from jobrun_worker.metrics import WorkerMetrics
+from jobrun_worker.settings import WorkerSettings
+from jobrun_worker.worker import Worker
+
+log = logging.getLogger(__name__)
+
+
+def main(environ: Mapping[str, str], *, check: bool = False) -> int:
+    """Run a worker until it is told to stop; returns the exit status. With ``check`` only see whether it could."""
+    try:
+        settings = WorkerSettings.from_env(environ)
+        for path in (settings.nats_credentials, settings.nats_tls_ca):
+            if path and not os.path.isfile(path):
+                raise ValueError(f"no such file: {path}")
+        if not settings.worker:
+            settings = replace(settings, worker=f"{socket.gethostname()}-{os.getpid()}")
+        handler = load(settings)
+    except (ValueError, HandlerError) as error:
+        sys.stderr.write(f"jobrun worker: {error}\n")
+        return 2
+    if check:
+        return 0
+    configure(settings)
+    status = asyncio.run(_serve(settings, handler))
+    if handler.stuck:
+        _exit_now(status)  # the interpreter would wait for the thread at its end
+    return status
+
+
+async def _serve(settings: WorkerSettings, handler: Handler) -> int:
+    metrics = WorkerMetrics()
+    metrics.slots.set(settings.concurrency)
+    worker = Worker(settings, handler, metrics)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, worker, number)
+    health = Health(worker, metrics, settings.host, settings.port) if settings.port else None
+    if health is not None:
+        try:
+            await health.start()
+        except OSError as error:
+            log.error("can't serve /healthz on %s:%d: %s", settings.host, settings.port, error)
+            return 1
+    try:
+        return await worker.run()
+    finally:
+        if health is not None:
+            await health.stop()
+
+
+def _on_signal(worker: Worker, number: signal.Signals) -> None:
+    if worker.draining:
+        log.warning("%s again: ending at once; tasks in work will be delivered again", number.name)
+        worker.kill()
+        _exit_now(128 + number)
+    worker.stop(number.name)
+
+
+def _exit_now(status: int) -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

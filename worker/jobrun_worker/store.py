@@ -1,0 +1,97 @@
+"""What a worker stores about tasks: attempt records and outcomes, each safe to repeat.
+
+An outcome is stored only where its task has none (the first wins), so one that is refused is there already. A record
+is stored by compare-and-set on its own subject; it carries a mark of its writer, so that a store whose answer was
+lost is recognised and not booked twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from nats.nuid import NUID
+
+from jobrun_worker.broker import Broker, WrongLastSequence
+from jobrun_worker.held import Held
+from jobrun_worker.retrying import until_available
+from jobrun_worker.wire import (
+    EXPECTED_LAST_SUBJECT_SEQUENCE,
+    EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT,
+    AttemptRecord,
+    Names,
+    Outcome,
+)
+
+log = logging.getLogger(__name__)
+
+WRITE = "Jobrun-Write"
+"""Header of an attempt record: which write it was."""
+
+
+class Store:
+    def __init__(self, broker: Broker, names: Names, uid: str) -> None:
+        self._broker = broker
+        self._names = names
+        self._uid = uid
+        self._stream = names.out_stream(uid)
+        self._nuid = NUID()
+
+    async def read_record(self, held: Held) -> str:
+        """Take over what earlier deliveries left; returns the mark of its writer."""
+        subject = self._names.attempt(self._uid, held.index)
+        stored = await until_available(
+            f"task {held.index}: reading its attempts", lambda: self._broker.last(self._stream, subject)
+        )
+        if stored is None:
+            held.record, held.record_sequence = AttemptRecord(), 0
+            return ""
+        held.record_sequence = stored.sequence
+        try:
+            held.record = AttemptRecord.decode(stored.body)
+        except ValueError as error:
+            log.error("task %d: its attempt record is taken for empty: %s", held.index, error)
+            held.record = AttemptRecord()
+        return stored.headers.get(WRITE, "")
+
+    async def write_record(self, held: Held, change: Callable[[AttemptRecord], AttemptRecord | None]) -> bool:
+        """Store what ``change`` makes of the record; False if it makes None of it.
+
+        ``change`` is asked again with the newer record where somebody else has stored one meanwhile.
+        """
+        subject = self._names.attempt(self._uid, held.index)
+        mark = bytes(self._nuid.next()).decode()
+        while True:
+            record = change(held.record)
+            if record is None:
+                return False
+            headers = {EXPECTED_LAST_SUBJECT_SEQUENCE: str(held.record_sequence), WRITE: mark}
+            body = record.encode()
+            try:
+                held.record_sequence = await until_available(
+                    f"task {held.index}: storing its attempts",
+                    lambda body=body, headers=headers: self._broker.store(subject, body, headers),  # type: ignore[misc]
+                )
+            except WrongLastSequence:
+                if await self.read_record(held) == mark:
+                    return True
+            else:
+                held.record = record
+                return True
+
+    async def store_outcome(self, outcome: Outcome) -> bool:
+        """False: the task had an outcome already, which stands."""
+        subject_of = self._names.ok if outcome.succeeded else self._names.dead
+        subject = subject_of(self._uid, outcome.index)
+        headers = outcome.headers() | {
+            EXPECTED_LAST_SUBJECT_SEQUENCE: "0",
+            EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT: self._names.end(self._uid, outcome.index),
+        }
+        try:
+            await until_available(
+                f"task {outcome.index}: storing its outcome",
+                lambda: self._broker.store(subject, outcome.body, headers),
+            )
+        except WrongLastSequence:
+            return False
+        return True
