@@ -85,7 +85,7 @@ def _default(field: Schema, required: bool) -> str:
     if required:
         return "required"
     default = field.get("default")
-    if default is None or default == {}:
+    if default is None or isinstance(default, dict):
         return ""
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"

@@ -116,8 +116,8 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     if schema.get("type") == "integer":
         result["format"] = "int32" if schema.get("maximum", _INT32_MAX + 1) <= _INT32_MAX else "int64"
     if schema.get("default") is not None:
-        # The defaults of an object's fields stand with the fields.
-        result["default"] = {} if isinstance(schema["default"], dict) else schema["default"]
+        # In full also for an object: the API server runs the rules of the object on it as it stands.
+        result["default"] = _without_null(schema["default"])
     if "items" in schema:
         result["items"] = _structural(schema["items"], definitions)
         result["x-kubernetes-list-type"] = "atomic"
@@ -131,6 +131,12 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         result["x-kubernetes-preserve-unknown-fields"] = True
     result.update((key, value) for key, value in schema.items() if key.startswith("x-kubernetes-"))
     return result
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_null(inner) for key, inner in value.items() if inner is not None}
+    return value
 
 
 def _drop_defaults(schema: Schema) -> None:
