@@ -32,6 +32,7 @@ OLDEST = (2, 12)
 """The first version with atomic batches (ADR-50)."""
 READY_SECONDS = 120.0
 """Generous: after a SIGKILL the server reads its store again, however large, before it is ready."""
+VERSION_SECONDS = 10.0
 RESTARTS = 5
 """So many unasked ends within ``RESTART_WINDOW_SECONDS`` are met with a restart; one more is final."""
 RESTART_WINDOW_SECONDS = 120.0
@@ -76,12 +77,12 @@ async def check_version(binary: Path) -> str:
     except OSError as error:
         raise EnvironmentFault(f"{binary} can't be run: {error.strerror}") from error
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(VERSION_SECONDS):
             said = (await process.communicate())[0].decode(errors="replace").strip()
     except TimeoutError:
         process.kill()
         await process.communicate()
-        raise EnvironmentFault(f"{binary} --version did not answer within 10 s") from None
+        raise EnvironmentFault(f"{binary} --version did not answer within {VERSION_SECONDS:g} s") from None
     match = re.search(r"v?(\d+)\.(\d+)\.\d+\S*", said)
     if match is None:
         raise EnvironmentFault(f"{binary} --version does not name a version: {said[-200:]!r}")

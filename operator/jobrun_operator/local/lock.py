@@ -24,6 +24,8 @@ _INSTALLATION, _LOCK, _IGNORE = "installation", "lock", ".gitignore"
 _OURS = {_INSTALLATION, _INSTALLATION + ".new", _LOCK, _IGNORE}
 _CLEARING_SECONDS = 40.0
 """How long to wait for the keeper of a run that was killed: a little more than it takes at most."""
+_ENDING_SECONDS = 1.0
+"""A holder that was killed just now still looks alive: only one that lives on is refused."""
 _POLL_SECONDS = 0.02
 
 
@@ -97,18 +99,19 @@ def _check_ours(path: Path) -> None:
 
 
 def _lock(path: Path, descriptor: int) -> None:
-    deadline = time.monotonic() + _CLEARING_SECONDS
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
             holder = _holder(descriptor)
-        if holder and _is_alive(holder):
+        waited = time.monotonic() - began
+        if waited > _ENDING_SECONDS and holder and _is_alive(holder):
             raise EnvironmentFault(
                 f"{path} is in use by process {holder}: wait for it or end it, or choose another {OPTION}"
             )
-        if time.monotonic() > deadline:
+        if waited > _CLEARING_SECONDS:
             raise EnvironmentFault(
                 f"{path} is still in use by what process {holder or '(unknown)'} left behind: "
                 f"end that (fuser {path / _LOCK} names it), or choose another {OPTION}"

@@ -37,7 +37,9 @@ class Progress:
         self._run = run
         self._name = run.name
         self._foretold = False
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        )
         self._printed_at = float("-inf")
         self._printed: tuple[object, ...] | None = None
 
@@ -80,13 +82,19 @@ class Progress:
         head = Table.grid(padding=(0, 1))
         head.add_row(
             Text(self._name, style="bold"),
-            Text(status.phase or Phase.PENDING, style=_PHASE_STYLES.get(status.phase or Phase.PENDING, "bold")),
-            ProgressBar(total=max(1, total), completed=ended, width=max(10, min(40, self._console.width - 48))),
+            Text(
+                status.phase or Phase.PENDING, style=_PHASE_STYLES.get(status.phase or Phase.PENDING, "bold")
+            ),
+            ProgressBar(
+                total=max(1, total), completed=ended, width=max(10, min(40, self._console.width - 48))
+            ),
             Text((said and said.progress) or "0%"),
             Text(f"{ended:,}/{total:,}", style="dim"),
         )
         counts = Text("  ")
-        counts.append(f"released {tasks.released:,}  waiting {tasks.waiting:,}  outstanding {tasks.outstanding:,}")
+        counts.append(
+            f"released {tasks.released:,}  waiting {tasks.waiting:,}  outstanding {tasks.outstanding:,}"
+        )
         counts.append(f"  succeeded {tasks.succeeded:,}", style="green")
         counts.append(f"  failed {tasks.failed:,}", style="red" if tasks.failed else "")
         rows: list[Table | Text] = [head, counts]

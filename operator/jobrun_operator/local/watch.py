@@ -8,7 +8,7 @@ notifications.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from watchfiles import Change, awatch
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.4
 _DEBOUNCE_MS, _STEP_MS = 100, 20
 
 
-async def edits(path: Path, known: bytes) -> AsyncIterator[bytes]:
+async def edits(path: Path, known: bytes) -> AsyncGenerator[bytes, None]:
     """The content of ``path`` whenever it is another than the last one (``known`` at first); endless.
 
     It may be anything, also half of a file in the middle of a save: whoever reads it waits for the next one
