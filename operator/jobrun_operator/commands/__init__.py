@@ -1,0 +1,1 @@
+"""The commands behind ``jobrun``: here, and only here, adapters are chosen and put together."""

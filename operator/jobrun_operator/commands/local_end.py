@@ -1,0 +1,71 @@
+"""How ``jobrun local run`` ends: the results, the last words, the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from jobrun_operator.api import ConditionType, JobRun, Phase
+from jobrun_operator.commands.local_input import LocalRunOptions
+from jobrun_operator.core.reasons import Reason
+from jobrun_operator.errors import EnvironmentFault
+from jobrun_operator.jetstream.client import JetStream
+from jobrun_operator.jetstream.results import read_outcomes, result_line
+from jobrun_operator.local.progress import outcome, plain_line
+from jobrun_worker.wire import Names
+
+
+def refused_input(run: JobRun) -> str | None:
+    """Why the run's tasks can't be used, where that is how it ended."""
+    failed = run.status.condition(ConditionType.FAILED)
+    return failed.message if failed is not None and failed.reason == Reason.INVALID_SOURCE else None
+
+
+async def finish(run: JobRun, js: JetStream, options: LocalRunOptions, console: Console, logs: Path) -> int:
+    """The exit code of a run that has ended: 0 Completed, 1 Failed."""
+    completed = run.status.phase == Phase.COMPLETED
+    if options.results is not None:
+        lines = await write_results(run, js, options.results)
+        console.print(f"{lines:,} lines of results in {options.results}", soft_wrap=True)
+    console.print(outcome(run), style="green" if completed else "red", soft_wrap=True)
+    if run.status.tasks and run.status.tasks.failed and options.data_dir is not None:
+        console.print(f"logs of the workers: {logs}", soft_wrap=True)
+    _print_json(run, options)
+    return 0 if completed else 1
+
+
+def interrupted(run: JobRun, options: LocalRunOptions, console: Console, number: int) -> int:
+    """The exit code of a run that signal ``number`` has stopped, as a shell has it."""
+    console.print(plain_line(run.name, run.status), soft_wrap=True)
+    if options.data_dir is None:
+        console.print("interrupted; without --data-dir nothing is kept: the next start is a fresh run")
+    else:
+        console.print(f"interrupted; go on with: {options.resume_command}", soft_wrap=True)
+    _print_json(run, options)
+    return 128 + number
+
+
+async def write_results(run: JobRun, js: JetStream, path: Path) -> int:
+    """Into a new file that takes the place of ``path`` when it is whole; returns its number of lines."""
+    total = (run.status.source and run.status.source.count) or 0
+    new = path.with_name(f".{path.name}.new")
+    lines = 0
+    try:
+        with new.open("w", encoding="utf-8") as file:
+            async for ended in read_outcomes(js, Names(), run.uid, total):
+                file.write(json.dumps(result_line(ended), ensure_ascii=False) + "\n")
+                lines += 1
+        new.replace(path)
+    except OSError as error:
+        raise EnvironmentFault(f"--results: {path} can't be written: {error.strerror}") from error
+    finally:
+        new.unlink(missing_ok=True)
+    return lines
+
+
+def _print_json(run: JobRun, options: LocalRunOptions) -> None:
+    if options.json:
+        sys.stdout.write(json.dumps(run.to_wire(), ensure_ascii=False) + "\n")

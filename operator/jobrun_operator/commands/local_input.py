@@ -1,0 +1,98 @@
+"""What ``jobrun local run`` is given: options, manifest, data file; checked before anything is started."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobrun_operator.api import JobRun
+from jobrun_operator.errors import InputError
+from jobrun_operator.manifest import load_manifest, parse_manifest
+from jobrun_operator.tasks.files import DataFile, data_file
+
+_UPLOAD = {"bucket": "tasks", "name": "data"}
+"""Where the file of ``--tasks`` goes in the embedded broker's object store. Not named after the file: the same content
+under another name is the same tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRunOptions:
+    """The command line of ``jobrun local run``."""
+
+    manifest: Path
+    tasks: Path | None = None
+    data_dir: Path | None = None
+    results: Path | None = None
+    max_workers: int | None = None
+    port: int = 0
+    json: bool = False
+
+    @property
+    def most_workers(self) -> int:
+        return self.max_workers or os.cpu_count() or 1
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with the run."""
+        words = ["jobrun", "local", "run", str(self.manifest)]
+        for option, value in (
+            ("--tasks", self.tasks),
+            ("--data-dir", self.data_dir),
+            ("--results", self.results),
+            ("--max-workers", self.max_workers),
+            ("--port", self.port or None),
+        ):
+            words += [] if value is None else [option, str(value)]
+        return shlex.join(words + (["--json"] if self.json else []))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalInput:
+    """A manifest as the options complete it, and the data that goes with it."""
+
+    options: LocalRunOptions
+    run: JobRun
+    data: DataFile | None
+
+    def edited(self, content: bytes) -> JobRun:
+        """The manifest with other content. Raises InputError."""
+        where = str(self.options.manifest)
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise InputError(where, "not UTF-8: save the file in that encoding") from None
+        return _completed(parse_manifest(text, where=where, local=True, tasks=_tasks(self.data)), self.options)
+
+
+def read_input(options: LocalRunOptions) -> LocalInput:
+    """Raises InputError."""
+    data = data_file(options.tasks) if options.tasks else None
+    run = load_manifest(options.manifest, local=True, tasks=_tasks(data))
+    if options.results is not None:
+        _check_results(options.results)
+    return LocalInput(options, _completed(run, options), data)
+
+
+def _tasks(data: DataFile | None) -> dict[str, Any] | None:
+    return {"object": _UPLOAD, "format": data.format.value} if data else None
+
+
+def _completed(run: JobRun, options: LocalRunOptions) -> JobRun:
+    """``--results`` implies ``results.retain``."""
+    if options.results is None or run.spec.results.retain:
+        return run
+    retained = run.spec.results.model_copy(update={"retain": True})
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"results": retained})})
+
+
+def _check_results(path: Path) -> None:
+    """Better now than at the end of a long run."""
+    if path.is_dir():
+        raise InputError("--results", f"{path} is a directory; name a file")
+    if not path.parent.is_dir():
+        raise InputError("--results", f"there is no directory {path.parent}; make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError("--results", f"{path} can't be written; check its permissions")
