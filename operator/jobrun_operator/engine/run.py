@@ -358,7 +358,8 @@ class RunEngine:
         if status != self._live and clock - self._live_at >= self._settings.live_interval:
             await self._ports.live.put(self.ref, status)
             self._live, self._live_at = status, clock
-        if reporting.worth_writing(self.run.status, status, clock - self._written_at):
+        last = self.done.is_set() and status != self.run.status
+        if last or reporting.worth_writing(self.run.status, status, clock - self._written_at):
             await self._write(self.run, status)
 
     async def _write(self, run: JobRun, status: JobRunStatus) -> None:
