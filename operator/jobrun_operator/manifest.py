@@ -7,6 +7,7 @@ is ignored: it is not for manifests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ MAX_BYTES = 1_572_864
 """1.5 MiB: more than that Kubernetes' store takes in no object."""
 
 
-def load_manifest(path: Path | str, *, local: bool) -> JobRun:
-    """The JobRun in the file. ``local``: for the local mode, which needs no image.
+def load_manifest(path: Path | str, *, local: bool, tasks: Mapping[str, Any] | None = None) -> JobRun:
+    """The JobRun in the file. ``local``: for the local mode, which needs no image. ``tasks`` takes the place of
+    ``spec.tasks``, which may then be missing.
 
     Raises InputError that names the file, the lines, the fields and what to do.
     """
@@ -46,10 +48,12 @@ def load_manifest(path: Path | str, *, local: bool) -> JobRun:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{where}:{line}", "not UTF-8: save the file in that encoding") from None
-    return parse_manifest(text, where=where, local=local)
+    return parse_manifest(text, where=where, local=local, tasks=tasks)
 
 
-def parse_manifest(text: str, *, where: str, local: bool) -> JobRun:
+def parse_manifest(
+    text: str, *, where: str, local: bool, tasks: Mapping[str, Any] | None = None
+) -> JobRun:
     """The JobRun in ``text``; ``where`` is what messages call its file. Raises InputError, as above."""
     try:
         documents = read_documents(text)

@@ -27,8 +27,8 @@ TICK = 0.02
 """Seconds of rate that are gathered into one batch, where the burst allows it: fewer round trips."""
 
 LONG_HOLD = 1.0
-"""Seconds; after back-pressure that held for longer, the bucket starts in debt with what is still waiting: the calls of
-workers that come back follow the rate from then on, instead of coming on top of it."""
+"""Seconds; after back-pressure that held for longer, what still waits is charged a second time: workers that come back
+call it at once, and their calls are to follow the rate, not to come on top of it."""
 
 _WHOLE = 1e-9
 """Tolerance for "a whole token": a sum of floats that should be 1 may be a hair less."""

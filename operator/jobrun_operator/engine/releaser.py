@@ -186,13 +186,14 @@ class Releaser:
             pause = min(pause * 2, _LONGEST_LOOK)
 
     def _resume_from_hold(self) -> bool:
-        """After a long hold the bucket owes what still waits: those tasks are called as soon as there are workers
-        again, and calls are what the rate is for. True where it was changed."""
+        """After a long hold what still waits is charged as well: those tasks are called as soon as there are workers
+        again, and calls are what the rate is for. True where it was."""
         since, self._held_since = self._held_since, None
-        if since is None or self._now() - since < pacing.LONG_HOLD or self._limits is None:
+        if since is None or self._now() - since < pacing.LONG_HOLD:
             return False
-        self._bucket = Bucket.empty(self._now()).charged(self._stock().waiting)
-        return self._limits.rate is not None
+        waiting = self._stock().waiting
+        self._charge(waiting)
+        return waiting > 0
 
     # --- what is known ----------------------------------------------------------------------------------
 

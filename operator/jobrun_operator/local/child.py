@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -123,7 +124,11 @@ def cut_log(path: Path, limit: int = LOG_BYTES) -> None:
 
 def prune_logs(directory: Path, in_use: set[Path], keep: int = LOGS_KEPT) -> None:
     """Remove the oldest worker logs beyond ``keep``, with what was cut off them."""
-    logs = [(path.stat().st_mtime_ns, path) for path in directory.glob("*-*.log") if path not in in_use]
+    logs = [
+        (path.stat().st_mtime_ns, path)
+        for path in directory.iterdir()
+        if re.search(r"-\d+\.log$", path.name) and path not in in_use
+    ]
     for _, path in sorted(logs)[: max(0, len(logs) - keep)]:
         path.unlink(missing_ok=True)
         path.with_name(path.name + ".1").unlink(missing_ok=True)

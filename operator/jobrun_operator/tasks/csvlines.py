@@ -47,6 +47,14 @@ class CsvLines(RecordParser):
             self._refuse(self._line, "a quote is opened in the row that starts here, and never closed")
         return super().finish()
 
+    def _refuse_unfinished(self) -> NoReturn:
+        if self._open:
+            within = f"{self._max_payload:,} bytes, the most that a task may have"
+            self._refuse(
+                self._line, f"a quote is opened in the row that starts here, and not closed within {within}"
+            )
+        super()._refuse_unfinished()
+
     def _cut(self, data: bytes) -> int:
         end = data.rfind(b"\n") + 1
         if b'"' not in data:

@@ -70,7 +70,7 @@ class RecordParser(ABC):
         self._rest_size += len(data)
         # One more byte than a payload may have is fine: it may be the CR of the line's end.
         if self._rest_size > self._max_payload + 1:
-            self._refuse_size(self._line, f"at least {self._rest_size:,}")
+            self._refuse_unfinished()
         return payloads
 
     def finish(self) -> Sequence[bytes]:
@@ -104,6 +104,9 @@ class RecordParser(ABC):
     def _refuse_size(self, line: int, size: str, data: bytes | None = None) -> NoReturn:
         limit = f"a task may have at most {self._max_payload:,} bytes, and this one has {size}"
         self._refuse(line, limit + "; put large data elsewhere and its address into the task", data)
+
+    def _refuse_unfinished(self) -> NoReturn:
+        self._refuse_size(self._line, f"at least {self._rest_size:,}")
 
     @abstractmethod
     def _cut(self, data: bytes) -> int:

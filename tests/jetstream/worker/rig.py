@@ -281,4 +281,4 @@ async def connect(url: str) -> Client:
     async def quiet(_: Exception) -> None:
         return None
 
-    return await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=quiet)  # type: ignore[arg-type]
+    return await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=quiet)

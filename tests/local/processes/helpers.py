@@ -52,7 +52,7 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def reach(workers: Workers, uid: str, **wanted: int) -> WorkersState:
+async def reach(workers: Workers, uid: str, **wanted: int | str) -> WorkersState:
     """Waits until the state has the ``wanted`` values."""
     state = WorkersState()
 

