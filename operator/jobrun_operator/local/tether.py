@@ -7,7 +7,7 @@ between fork and exec of a threaded process, so this file runs as a script of it
 into the command by exec: same process id, same descriptors. What the command starts in turn is the keeper's
 business.
 
-The file is run by path with ``-I -S`` and imports only what costs next to nothing: it adds about 15 ms.
+The file is run by path with ``-I -S`` and imports only what costs next to nothing: it adds about 20 ms.
 Where there is no ``prctl`` (not Linux) the command runs untied.
 
 The signal comes when the *thread* that started the child ends: start children from the main thread only.
