@@ -18,3 +18,36 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[operator,local,worker,dev]'
 	@touch $@
+
+.PHONY: demo
+demo: install ## Sunrise and sunset at thousands of airports, at a rate, on a growing and shrinking number of workers
+	$(BIN)/jobrun local run examples/daylight/jobrun.yaml --tasks examples/daylight/airports.csv --results build/daylight.jsonl
+
+.PHONY: test
+test: lint ## Everything: formatting, lint, types, import contracts, generated files and all tests
+	$(BIN)/pytest -q
+
+.PHONY: lint
+lint: install ## Formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict .
+
+.PHONY: format
+format: install ## Rewrite the files as the formatter wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: accept
+accept: install ## Print each bound that must hold, as measured here, with its limit
+	PYTHONPATH=tests $(BIN)/python -m accept $(ONLY)
+
+.PHONY: crds
+crds: install ## Generate crds/ and docs/api.md from the models
+	$(BIN)/python -m jobrun_operator.api.render crds --docs docs/api.md
+
+.PHONY: clean
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
