@@ -37,6 +37,7 @@ class Progress:
         self._run = run
         self._name = run.name
         self._foretold = False
+        self._first_error = ""
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         )
@@ -58,6 +59,11 @@ class Progress:
 
     def show(self, status: JobRunStatus) -> None:
         self._foretell(status)
+        if status.last_errors and not self._first_error:
+            first = min(status.last_errors, key=lambda error: error.index)
+            self._first_error = (
+                f"first failure: task {first.index}, attempt {first.attempt}: {_one_line(first.error)}"
+            )
         if self._live is not None:
             self._live.update(self._view(status), refresh=True)
         else:
@@ -122,9 +128,8 @@ class Progress:
         for note in fresh:
             self.say(f"  {note}")
 
-    @staticmethod
-    def _notes(status: JobRunStatus) -> list[str]:
-        """What is in the way, and the first of the newest errors."""
+    def _notes(self, status: JobRunStatus) -> list[str]:
+        """What is in the way, and the first task that was seen to fail: the others mostly say the same."""
         notes = []
         ready = status.condition(ConditionType.READY)
         if ready is not None and not ready.is_true and status.phase == Phase.RUNNING:
@@ -132,9 +137,8 @@ class Progress:
         reconciling = status.condition(ConditionType.RECONCILING)
         if reconciling is not None and reconciling.is_true and reconciling.reason != "Accepted":
             notes.append(f"{reconciling.reason}: {reconciling.message}")
-        if status.last_errors:
-            first = status.last_errors[0]
-            notes.append(f"task {first.index}, attempt {first.attempt}: {first.error.splitlines()[0][:200]}")
+        if self._first_error:
+            notes.append(self._first_error)
         return notes
 
 
@@ -176,6 +180,10 @@ def outcome(run: JobRun) -> str:
     text = f"{status.phase}: {condition.message}" if condition else str(status.phase)
     took = _took(status.start_time, status.completion_time)
     return f"{text} in {took}" if took else text
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
 
 
 def _took(start: datetime | None, end: datetime | None) -> str:
