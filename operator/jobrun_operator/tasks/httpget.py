@@ -6,6 +6,7 @@ a redirect to another origin is refused.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +30,8 @@ READ_TIMEOUT = 60.0
 MAX_REDIRECTS = 10
 
 _REDIRECTS = {301, 302, 303, 307, 308}
-_TRY_AGAIN = {408, 425, 429}
+_TRY_AGAIN = {408, 416, 425, 429}
+"""416: only a body that was cut short is asked for by a range, and then all of it has to be read again."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -47,8 +49,8 @@ class Getter:
             raise SourceError(WHERE, f"not an address: {error}") from error
         self._credentials = bool(credentials)
         if self._url.user is not None:
-            login = aiohttp.BasicAuth(self._url.user, self._url.password or "", "utf-8")
-            self._headers["Authorization"] = login.encode()
+            login = f"{self._url.user}:{self._url.password or ''}"
+            self._headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
             self._url = self._url.with_user(None)
             self._credentials = True
         self._headers.update(checked_headers(credentials))

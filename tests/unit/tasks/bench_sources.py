@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 
 from jobrun_operator.tasks.csvlines import CsvLines
 from jobrun_operator.tasks.jsonlines import JsonLines
+from jobrun_operator.tasks.records import RecordParser
 from jobrun_operator.tasks.streamed import OpenBytes, StreamedSource
 
 CHUNK = 128 * 1024
@@ -82,7 +83,7 @@ async def measure(name: str, source: StreamedSource, lines: int) -> None:
 
 
 async def main(lines: int) -> None:
-    shapes = {
+    shapes: dict[str, tuple[bytes, Callable[[int], bytes], type[RecordParser]]] = {
         "JSON Lines, 15 bytes": (b"", lambda i: b'{"id": %06d}\n' % (100_000 + i), JsonLines),
         "JSON Lines, 2 bytes": (b"", lambda i: b"1\n", JsonLines),
         "JSON Lines, 200 bytes": (b"", lambda i: b'{"id": %d, "text": "%s"}\n' % (i, b"x" * 175), JsonLines),
