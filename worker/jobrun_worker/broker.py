@@ -21,6 +21,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from jobrun_worker import wire
+from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
+from jobrun_worker.retrying import Patience
 from jobrun_worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -32,14 +34,6 @@ MAX_RECONNECT_WAIT = 5.0
 PING_INTERVAL = 10
 """Seconds; two pings without an answer and the connection is taken for dead."""
 NOT_FOUND, STATUS, SEQUENCE = "404", "Status", "Nats-Sequence"
-
-
-class BrokerUnavailable(Exception):
-    """No answer, or an error that may pass."""
-
-
-class WrongLastSequence(Exception):
-    """A store was refused because the subject's last sequence is another than expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +50,11 @@ class Broker:
         self._settings = settings
         self._nc = Client()
         self._closing = False
+        self._renewing: asyncio.Task[None] | None = None
         self.on_disconnect: Callable[[], None] = _nothing
         self.on_connect: Callable[[], None] = _nothing
-        self.on_closed: Callable[[], None] = _nothing
-        """Called when the connection is closed for good, as after an authorization that was revoked."""
+        self.on_renewed: Callable[[], None] = _nothing
+        """Called when there is a new client, which knows nothing of earlier subscriptions."""
 
     @property
     def connected(self) -> bool:
@@ -71,7 +66,10 @@ class Broker:
         return int(self._nc.max_payload) - wire.PAYLOAD_MARGIN
 
     async def connect(self) -> None:
-        """Return once connected; tries for as long as it takes."""
+        """Return once connected; tries for as long as it takes.
+
+        Raises OSError or ValueError for credentials or certificates that can't be read.
+        """
         settings = self._settings
         options: dict[str, Any] = {}
         if settings.nats_credentials:
@@ -151,6 +149,8 @@ class Broker:
 
     async def close(self) -> None:
         self._closing = True
+        if self._renewing is not None:
+            self._renewing.cancel()
         if not self._nc.is_closed:
             await self._nc.close()
 
@@ -173,8 +173,22 @@ class Broker:
         self.on_connect()
 
     async def _on_closed(self) -> None:
+        """The client has given up for good, as it does when its credentials expire: begin with another one."""
         if not self._closing:
-            self.on_closed()
+            self._renewing = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        patience = Patience("broker: the connection was closed")
+        while True:
+            await patience.wait(
+                BrokerUnavailable(_text(self._nc.last_error or nats.errors.ConnectionClosedError()))
+            )
+            self._nc = Client()
+            self.on_renewed()
+            try:
+                return await self.connect()
+            except (nats.errors.Error, OSError, ValueError) as error:
+                log.warning("broker: %s", _text(error))
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

@@ -124,12 +124,11 @@ def before_run(delivered: int, record: AttemptRecord, max_attempts: int) -> Run 
 
 
 def after_run(
-    result: Result, record: AttemptRecord, policy: RetryPolicy, *, lost: int, copies: int, roll: float
+    result: Result, record: AttemptRecord, policy: RetryPolicy, *, lost: int, roll: float
 ) -> Complete | Bury | Again | Hold:
     """What a result means for its task.
 
-    ``lost`` is what ``before_run`` found; ``copies`` counts deliveries of the same task that came while this
-    worker held it: they are known, so they are booked as returns. ``roll`` is uniform in [0, 1).
+    ``lost`` is what ``before_run`` found; ``roll`` is uniform in [0, 1).
     """
     attempts = record.failures + lost + 1
     if isinstance(result, Succeeded):
@@ -137,19 +136,19 @@ def after_run(
     if isinstance(result, GaveUp):
         return Bury(HANDLER_FAILED, result.error, attempts)
     if isinstance(result, Paused):
-        return Hold(hand_back(record, copies), hold_seconds(result.seconds))
+        return Hold(hand_back(record), hold_seconds(result.seconds))
     failures = record.failures + 1
     if failures >= policy.max_attempts:
         return Bury(MAX_ATTEMPTS, result.error, attempts)
-    failed = replace(record, failures=failures, returns=record.returns + copies, error=result.error)
+    failed = replace(record, failures=failures, error=result.error)
     if result.after is not None and math.isfinite(result.after):
         return Again(failed, min(max(0.0, result.after), MAX_RETRY_SECONDS))
     return Again(failed, backoff(failures, policy, roll))
 
 
-def hand_back(record: AttemptRecord, copies: int) -> AttemptRecord:
-    """The record of a task that goes back without a fault of its own."""
-    return replace(record, returns=record.returns + 1 + copies)
+def hand_back(record: AttemptRecord, deliveries: int = 1) -> AttemptRecord:
+    """The record of a task of which so many deliveries came to nothing without a fault of its own."""
+    return replace(record, returns=record.returns + deliveries)
 
 
 def backoff(failures: int, policy: RetryPolicy, roll: float) -> float:

@@ -54,8 +54,8 @@ class Held:
     def adopt(self, delivery: Delivery, reply: str) -> None:
         """Another copy came: from now on its reply subject is the one that the broker waits on.
 
-        Delivery counts can go back after a crash of the broker; an older copy changes nothing.
+        Also where its count is lower: a broker that was killed may have forgotten the newest deliveries, and then
+        ignores a nak that refers to one of them.
         """
-        if delivery.delivered >= self.latest:
-            self.latest = delivery.delivered
-            self.reply = reply
+        self.reply = reply
+        self.latest = max(self.latest, delivery.delivered)

@@ -42,10 +42,7 @@ def main(environ: Mapping[str, str], *, check: bool = False) -> int:
     if check:
         return 0
     configure(settings)
-    status = asyncio.run(_serve(settings, handler))
-    if handler.stuck:
-        _exit_now(status)  # the interpreter would wait for the thread at its end
-    return status
+    return asyncio.run(_serve(settings, handler))
 
 
 async def _serve(settings: WorkerSettings, handler: Handler) -> int:
@@ -63,10 +60,13 @@ async def _serve(settings: WorkerSettings, handler: Handler) -> int:
             log.error("can't serve /healthz on %s:%d: %s", settings.host, settings.port, error)
             return 1
     try:
-        return await worker.run()
+        status = await worker.run()
     finally:
         if health is not None:
             await health.stop()
+    if worker.stuck:
+        _exit_now(status)  # the loop and the interpreter would wait for the handler at their end
+    return status
 
 
 def _on_signal(worker: Worker, number: signal.Signals) -> None:

@@ -17,7 +17,8 @@ from functools import partial
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from jobrun_worker.broker import Broker, BrokerUnavailable
+from jobrun_worker.broker import Broker
+from jobrun_worker.errors import BrokerUnavailable
 from jobrun_worker.lanes import Lane
 from jobrun_worker.wire import CONSUMER
 
@@ -100,6 +101,11 @@ class Puller:
         self._ended.set()
         self._failures = 0
         self._not_before = 0.0
+
+    def forget(self) -> None:
+        """Subscriptions went with the client that had them."""
+        self.reset()
+        self._subscriptions = []
 
     def block(self, reason: str) -> None:
         """Ask for nothing more until ``start`` with the same reason."""

@@ -12,9 +12,11 @@ from collections.abc import Callable
 
 from nats.nuid import NUID
 
-from jobrun_worker.broker import Broker, WrongLastSequence
+from jobrun_worker.broker import Broker
+from jobrun_worker.decisions import hand_back
+from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
 from jobrun_worker.held import Held
-from jobrun_worker.retrying import until_available
+from jobrun_worker.retrying import Patience, until_available
 from jobrun_worker.wire import (
     EXPECTED_LAST_SUBJECT_SEQUENCE,
     EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT,
@@ -57,27 +59,35 @@ class Store:
     async def write_record(self, held: Held, change: Callable[[AttemptRecord], AttemptRecord | None]) -> bool:
         """Store what ``change`` makes of the record; False if it makes None of it.
 
-        ``change`` is asked again with the newer record where somebody else has stored one meanwhile.
+        ``change`` is asked again with the newer record where somebody else has stored one meanwhile. Copies of the
+        task that come while it is held here, as they do after an outage, are no lost deliveries: they are booked
+        as returns, also those that come while this waits for the broker.
         """
         subject = self._names.attempt(self._uid, held.index)
-        mark = bytes(self._nuid.next()).decode()
-        while True:
-            record = change(held.record)
+        patience = Patience(f"task {held.index}: storing its attempts")
+        written: dict[str, int] = {}
+        changed, booked = False, 0
+        while not changed or held.copies > booked:
+            record = held.record if changed else change(held.record)
             if record is None:
                 return False
+            copies = held.copies
+            record = hand_back(record, copies - booked)
+            mark = bytes(self._nuid.next()).decode()
+            written[mark] = copies
             headers = {EXPECTED_LAST_SUBJECT_SEQUENCE: str(held.record_sequence), WRITE: mark}
-            body = record.encode()
             try:
-                held.record_sequence = await until_available(
-                    f"task {held.index}: storing its attempts",
-                    lambda body=body, headers=headers: self._broker.store(subject, body, headers),  # type: ignore[misc]
-                )
-            except WrongLastSequence:
-                if await self.read_record(held) == mark:
-                    return True
-            else:
+                held.record_sequence = await self._broker.store(subject, record.encode(), headers)
                 held.record = record
-                return True
+            except BrokerUnavailable as error:
+                await patience.wait(error)
+                continue
+            except WrongLastSequence:
+                mark = await self.read_record(held)
+                if mark not in written:
+                    continue
+            changed, booked = True, written[mark]
+        return True
 
     async def store_outcome(self, outcome: Outcome) -> bool:
         """False: the task had an outcome already, which stands."""

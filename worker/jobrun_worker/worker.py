@@ -19,7 +19,7 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from jobrun_worker import metrics as outcomes
-from jobrun_worker.broker import Broker, BrokerUnavailable
+from jobrun_worker.broker import Broker
 from jobrun_worker.deadlines import Deadlines
 from jobrun_worker.decisions import (
     Again,
@@ -39,8 +39,9 @@ from jobrun_worker.decisions import (
     hold_seconds,
 )
 from jobrun_worker.describe import describe, shorten
+from jobrun_worker.errors import BrokerUnavailable
 from jobrun_worker.gate import Gate
-from jobrun_worker.handlers import Handler
+from jobrun_worker.handlers import AttemptFailed, Handler
 from jobrun_worker.held import Held
 from jobrun_worker.instructions import Fail, Retry, Throttled
 from jobrun_worker.metrics import WorkerMetrics
@@ -96,13 +97,20 @@ class Worker:
         """Seconds without a beat after which the worker is taken for wedged."""
         self.broker.on_disconnect = self._disconnected
         self.broker.on_connect = self._connected
-        self.broker.on_closed = self._closed
+        self.broker.on_renewed = self.puller.forget
 
     # ------------------------------------------------------------------ life
 
     @property
     def draining(self) -> bool:
         return self._stop.is_set()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a handler runs on although it was cancelled: the process can't end in the ordinary way."""
+        return self._handler.stuck > 0 or any(
+            held.runner is not None and not held.runner.done() for held in self._held.values()
+        )
 
     @property
     def held(self) -> int:
@@ -155,8 +163,10 @@ class Worker:
         await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if connecting.done():
-            connecting.result()
-            return True
+            if (error := connecting.exception()) is not None:
+                log.error("can't connect to the broker: %s", error)
+                self._code = 1
+            return error is None
         connecting.cancel()
         await asyncio.wait({connecting})
         return False
@@ -213,10 +223,6 @@ class Worker:
         self.puller.wake()
         if self._held:
             self._spawn(self._touch())
-
-    def _closed(self) -> None:
-        self._code = 1
-        self.stop("the broker closed the connection for good")
 
     async def _keep_alive(self) -> None:
         """Tell the broker of every task held, often enough that none is taken for lost."""
@@ -360,6 +366,9 @@ class Worker:
             return GaveUp(shorten(str(fail)))
         except Throttled as throttled:
             return Paused(throttled.seconds, shorten(str(throttled)))
+        except AttemptFailed as failed:
+            if not held.timed_out:
+                return Failed(shorten(str(failed)))
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             log.debug("task %d: attempt %d", held.index, held.attempt, exc_info=error)
             if not held.timed_out:
@@ -398,7 +407,7 @@ class Worker:
 
         def change(record: AttemptRecord) -> AttemptRecord | None:
             nonlocal verdict
-            verdict = after_run(result, record, self._policy, lost=held.lost, copies=held.copies, roll=roll)
+            verdict = after_run(result, record, self._policy, lost=held.lost, roll=roll)
             return verdict.record if isinstance(verdict, Again | Hold) else None
 
         await self._store.write_record(held, change)
@@ -438,7 +447,7 @@ class Worker:
 
     async def _hand_back(self, held: Held) -> None:
         """Its handler has not begun: the broker delivers it again, and nothing is charged."""
-        await self._store.write_record(held, lambda record: hand_back(record, held.copies))
+        await self._store.write_record(held, hand_back)
         self._metrics.handed_back.inc()
         await self._reply(held, nak(0.0 if self._stop.is_set() else self._hold_left()))
 

@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import re
-import signal
 import socket
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from signal import SIGKILL, Signals
 from typing import Any
 
 import nats
@@ -96,7 +96,7 @@ class Process:
     def running(self) -> bool:
         return self.process.returncode is None
 
-    def send(self, number: signal.Signals) -> None:
+    def send(self, number: Signals) -> None:
         if self.running:
             self.process.send_signal(number)
 
@@ -107,15 +107,16 @@ class Process:
             return status
 
     async def kill(self) -> None:
-        self.send(signal.SIGKILL)
+        self.send(SIGKILL)
         await self.wait()
 
 
 class Broker:
     """nats-server with JetStream on a port and a directory that survive its restarts."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *arguments: str) -> None:
         self.directory = directory
+        self.arguments = arguments
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._process: Process | None = None
@@ -125,11 +126,15 @@ class Broker:
         self._process = await Process.start(
             "nats-server",
             str(binary),
-            *("-js", "-a", "127.0.0.1", "-p", str(self.port), "-sd", str(self.directory)),
+            *("-js", "-a", "127.0.0.1", "-p", str(self.port), "-sd", str(self.directory), *self.arguments),
         )
         await self._process.output.line("Server is ready")
 
-    async def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+    def signal(self, number: Signals) -> None:
+        assert self._process is not None
+        self._process.send(number)
+
+    async def stop(self, number: Signals = SIGKILL) -> None:
         assert self._process is not None
         self._process.send(number)
         await self._process.wait()
@@ -192,7 +197,7 @@ class Run:
         )
         await self.make_consumer()
 
-    async def make_consumer(self) -> None:
+    async def make_consumer(self, max_waiting: int = 4096) -> None:
         await self.api(
             f"CONSUMER.CREATE.{self.stream}.{CONSUMER}",
             {
@@ -204,7 +209,7 @@ class Run:
                     "ack_wait": int(self.settings.ack_wait_seconds * 1e9),
                     "max_deliver": -1,
                     "max_ack_pending": -1,
-                    "max_waiting": 4096,
+                    "max_waiting": max_waiting,
                     "deliver_policy": "all",
                 },
                 "action": "create",
@@ -275,10 +280,12 @@ class Run:
             await worker.kill()
 
 
-async def connect(url: str) -> Client:
+async def connect(url: str, **options: Any) -> Client:
     """A connection that is as patient with the broker as the tests are."""
 
     async def quiet(_: Exception) -> None:
         return None
 
-    return await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=quiet)
+    return await nats.connect(
+        url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=quiet, **options
+    )

@@ -12,6 +12,10 @@ class HandlerError(Exception):
     """The handler can't be used at all; the message says why and what to do."""
 
 
+class AttemptFailed(Exception):
+    """This attempt came to nothing; the message is all there is to say."""
+
+
 class Handler(Protocol):
     """Called once for each attempt; cancelled at the time limit."""
 

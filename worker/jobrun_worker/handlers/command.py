@@ -10,6 +10,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 
 from jobrun_worker.describe import LONGEST
+from jobrun_worker.handlers import AttemptFailed
 from jobrun_worker.handlers.results import from_text, too_large
 from jobrun_worker.instructions import Retry
 from jobrun_worker.settings import ENV_PREFIX
@@ -19,10 +20,6 @@ EX_TEMPFAIL = 75
 """Exit status that asks for a retry (sysexits.h)."""
 
 _CHUNK = 64 * 1024
-
-
-class CommandFailed(Exception):
-    """A command ended with another status than 0."""
 
 
 class CommandHandler:
@@ -103,7 +100,7 @@ class CommandHandler:
         if status == EX_TEMPFAIL:
             raise Retry(reason=tail or f"exit status {EX_TEMPFAIL} asked for a retry")
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        raise CommandFailed(f"{how}: {tail}" if tail else how)
+        raise AttemptFailed(f"{how}: {tail}" if tail else how)
 
 
 def _environment(task: Task) -> dict[str, str]:

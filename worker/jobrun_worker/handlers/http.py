@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from jobrun_worker.describe import shorten
+from jobrun_worker.handlers import AttemptFailed
 from jobrun_worker.handlers.results import from_text, too_large
 from jobrun_worker.instructions import Fail, Throttled
 from jobrun_worker.task import Task
@@ -19,10 +20,6 @@ _REPEATABLE = {408, 425, 429}
 """Answers of the kind "not now" (RFC 9110 15.5.9, RFC 8470 5.2, RFC 6585 4): failed attempts, unlike other 4xx."""
 _PAUSING = {429, 503}
 """Statuses whose ``Retry-After`` holds the worker (RFC 9110 10.2.3)."""
-
-
-class AnswerError(Exception):
-    """The endpoint answered with a status that is no success."""
 
 
 class HttpHandler:
@@ -78,7 +75,7 @@ class HttpHandler:
                     raise Throttled(seconds, reason)
             if 400 <= answer.status < 500 and answer.status not in _REPEATABLE:
                 raise Fail(reason)
-            raise AnswerError(reason)
+            raise AttemptFailed(reason)
 
     async def _result(self, answer: aiohttp.ClientResponse) -> bytes:
         if not self._retain:

@@ -1,0 +1,219 @@
+"""The broker goes away and comes back, its consumer is made again: workers go on by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from jetstream.worker.rig import Broker, Run, connect, until
+
+COUNTING = """
+import asyncio
+async def handle(payload, task):
+    await asyncio.sleep(0.05)
+    with open("done", "a") as done:
+        print(task.index, file=done)
+    return task.index
+"""
+
+
+def done(run: Run) -> list[int]:
+    path = run.directory / "done"
+    return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("retain", [False, True])
+async def test_a_broker_that_restarts_in_mid_run(
+    broker: Broker, run: Run, number: signal.Signals, retain: bool
+) -> None:
+    run.configure(retain_results=retain, concurrency=8)
+    run.handler(COUNTING)
+    await run.release([{}] * 400)
+    worker = await run.worker()
+
+    async def some() -> bool:
+        return len(done(run)) >= 50
+
+    await until("some done", some)
+    await broker.stop(number)
+    await worker.output.line("disconnected")
+    await broker.start()
+    await worker.output.line("connected again")
+    await run.finished()
+    assert set(done(run)) == set(range(400))
+    outcomes = await run.outcomes()
+    assert all(outcome.succeeded for outcome in outcomes.values())
+    assert len(outcomes) == (400 if retain else 0)
+    assert worker.running
+
+
+WAITING = """
+import asyncio, os
+async def handle(payload, task):
+    with open("began", "a") as began:
+        print(task.index, task.attempt, file=began)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.02)
+    if task.attempt == 1:
+        raise ValueError("once")
+"""
+
+
+def began(run: Run) -> list[str]:
+    path = run.directory / "began"
+    return sorted(path.read_text().splitlines()) if path.exists() else []
+
+
+async def both_begun(run: Run) -> None:
+    async def both() -> bool:
+        return len(began(run)) == 2
+
+    await until("both begun", both)
+
+
+async def test_a_task_that_is_delivered_again_to_the_worker_that_runs_it_is_not_started_twice(
+    run: Run,
+) -> None:
+    """A nak in the worker's name makes the broker deliver a second copy; that is the one to answer to."""
+    run.configure(concurrency=4, max_attempts=2)
+    run.handler(WAITING)
+    await run.release([{}] * 2)
+    worker = await run.worker()
+    await both_begun(run)
+    for sequence in (1, 2):
+        await run.nc.publish(f"$JS.ACK.{run.stream}.workers.1.{sequence}.{sequence}.0.0", b"-NAK")
+
+    async def redelivered() -> bool:
+        return bool((await run.consumer())["num_redelivered"] == 2)
+
+    await until("both delivered again", redelivered)
+    (run.directory / "go").touch()
+    await run.finished()
+    assert began(run) == ["0 1", "0 2", "1 1", "1 2"]
+    assert await run.outcomes() == {}
+    assert "alone" not in worker.output.text
+    record = await run.record(0)
+    assert (record.failures, record.returns) == (1, 1)
+
+
+async def test_tasks_that_run_while_the_broker_is_killed_end_once(broker: Broker, run: Run) -> None:
+    run.configure(concurrency=4, max_attempts=2)
+    run.handler(WAITING)
+    await run.release([{}] * 2)
+    worker = await run.worker()
+    await both_begun(run)
+    await broker.stop()
+    await worker.output.line("disconnected")
+    (run.directory / "go").touch()
+    await worker.output.line("storing its attempts")
+    await broker.start()
+    await run.finished()
+    assert began(run) == ["0 1", "0 2", "1 1", "1 2"]
+    assert await run.outcomes() == {}
+    assert (await run.record(0)).failures == 1
+
+
+async def test_a_consumer_that_is_made_again(run: Run) -> None:
+    run.handler(COUNTING)
+    await run.release([{}] * 20)
+    worker = await run.worker()
+    await run.finished()
+    await run.api(f"CONSUMER.DELETE.{run.stream}.workers")
+    await worker.output.line("the broker answers 409 Consumer Deleted")
+    await run.make_consumer()
+    await run.release([{}] * 20)
+    await run.finished()
+    assert sorted(done(run)) == list(range(40))
+
+
+async def test_a_worker_that_starts_before_its_broker(broker: Broker, run: Run) -> None:
+    run.handler(COUNTING)
+    await run.release([{}] * 20)
+    await broker.stop(signal.SIGTERM)
+    worker = await run.worker(ready=False)
+    await worker.output.line("broker:")
+    await broker.start()
+    await worker.output.line("ready: ")
+    await run.finished()
+    assert sorted(done(run)) == list(range(20))
+
+
+async def test_a_worker_without_a_broker_can_be_stopped(broker: Broker, run: Run) -> None:
+    run.handler(COUNTING)
+    await broker.stop(signal.SIGTERM)
+    worker = await run.worker(ready=False)
+    await worker.output.line("broker:")
+    worker.send(signal.SIGTERM)
+    assert await worker.wait() == 0
+    await broker.start()
+
+
+async def test_a_paused_consumer_delivers_after_it_is_resumed(run: Run) -> None:
+    run.handler(COUNTING)
+    await run.api(f"CONSUMER.PAUSE.{run.stream}.workers", {"pause_until": "2100-01-01T00:00:00Z"})
+    worker = await run.worker()
+    await run.release([{}] * 20)
+    assert await run.outstanding() == 20
+    await run.api(f"CONSUMER.PAUSE.{run.stream}.workers", {"pause_until": "2000-01-01T00:00:00Z"})
+    await run.finished()
+    assert sorted(done(run)) == list(range(20))
+    assert worker.running
+
+
+async def test_a_request_that_the_broker_dropped_without_a_word_is_asked_again(run: Run) -> None:
+    """A consumer whose ``max_waiting`` is reached drops requests that have heartbeats."""
+    await run.api(f"CONSUMER.DELETE.{run.stream}.workers")
+    await run.make_consumer(max_waiting=1)
+    run.handler(COUNTING)
+    first = await run.worker()
+    second = await run.worker()
+    workers = [
+        asyncio.create_task(worker.output.line("nothing, not even heartbeats")) for worker in (first, second)
+    ]
+    await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+    for task in workers:
+        task.cancel()
+    holder = first if workers[1].done() and not workers[1].cancelled() else second
+    holder.send(signal.SIGTERM)
+    assert await holder.wait() == 0
+    await run.release([{}] * 20)
+    await run.finished()
+    assert sorted(done(run)) == list(range(20))
+
+
+async def test_a_worker_whose_credentials_change_connects_anew(tmp_path: Path) -> None:
+    """The broker closes such a connection for good, as far as the client library is concerned."""
+    settings = tmp_path / "nats.conf"
+
+    def allow(password: str) -> None:
+        settings.write_text(
+            f"authorization {{ users = [{{user: w, password: {password}}}, {{user: t, password: t}}] }}"
+        )
+
+    allow("old")
+    broker = Broker(tmp_path / "nats", "-c", str(settings))
+    await broker.start()
+    nc = await connect(broker.url, user="t", password="t")  # noqa: S106
+    directory = tmp_path / "work"
+    directory.mkdir()
+    run = Run(nc, broker, directory)
+    await run.provision()
+    run.configure(nats_user="w", nats_password="old")  # noqa: S106
+    run.handler(COUNTING)
+    worker = await run.worker()
+    allow("new")
+    broker.signal(signal.SIGHUP)
+    await worker.output.line("the connection was closed")
+    allow("old")
+    broker.signal(signal.SIGHUP)
+    await run.release([{}] * 20)
+    await run.finished()
+    assert sorted(done(run)) == list(range(20))
+    worker.send(signal.SIGTERM)
+    assert await worker.wait() == 0
+    await nc.close()
+    await broker.stop()
