@@ -17,7 +17,8 @@ _INTRODUCTION = f"""\
 Every field of a `{KIND}`, with its type, default and bounds. Times are whole seconds. The API server refuses what
 does not fit, with the field and the reason; `jobrun local run` applies the same rules. Unknown fields are refused
 too (by `kubectl`, which asks the server for strict validation; other clients may ask for less, and then unknown
-fields are dropped).
+fields are dropped). In files, `jobrun` also refuses unquoted words that readers of YAML disagree about, such as `yes`
+or `0755`, so that a manifest means the same here and on a cluster.
 
 ## `metadata`
 
@@ -59,7 +60,7 @@ def _object(path: str, schema: Schema) -> Iterator[str]:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     rules = [rule for rule in schema.get("x-kubernetes-validations", ()) if "oldSelf" not in rule["rule"]]
     if rules:
-        lines += ["", "Refused otherwise:", "", *(f"- {_about(rule)}{rule['message']}" for rule in rules)]
+        lines += ["", "Rules:", "", *(f"- {_about(rule)}{rule['message']}" for rule in rules)]
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         lines += ["", "Other fields are kept as they are, and are Kubernetes' own to check."]
     yield "\n".join((*lines, ""))

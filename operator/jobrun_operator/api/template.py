@@ -6,6 +6,7 @@ the operator sets itself are looked at: a value that would silently lose against
 
 from __future__ import annotations
 
+import copy
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -124,12 +125,12 @@ class _CheckedAs:
     def __get_pydantic_core_schema__(self, _source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def check(value: Any, validate: core_schema.ValidatorFunctionWrapHandler) -> Any:
             validate(value)
-            return value
+            return copy.deepcopy(value)
 
         return core_schema.no_info_wrap_validator_function(
             check,
             handler.generate_schema(self._model),
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value),
+            serialization=core_schema.plain_serializer_function_ser_schema(copy.deepcopy),
         )
 
 
