@@ -21,7 +21,8 @@ $(STAMP): pyproject.toml constraints.txt
 
 .PHONY: demo
 demo: install ## Sunrise and sunset at thousands of airports, at a rate, on a growing and shrinking number of workers
-	$(BIN)/jobrun local run examples/daylight/jobrun.yaml --tasks examples/daylight/airports.csv --results build/daylight.jsonl
+	@mkdir -p build
+	$(BIN)/jobrun local run examples/daylight/jobrun.yaml --tasks examples/daylight/airports.csv --results build/daylight.jsonl --max-workers 4
 
 .PHONY: test
 test: lint ## Everything: formatting, lint, types, import contracts, generated files and all tests

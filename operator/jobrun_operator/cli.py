@@ -86,3 +86,7 @@ def main() -> None:
     except JobRunError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
