@@ -1,11 +1,17 @@
-"""``python -m jobrun_worker [--check]``: a worker, told what to do by its environment."""
+"""``python -m jobrun_worker``: a worker, told what to do by its environment.
+
+With ``--check`` it only says whether a worker could start with these settings and this handler.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 
-from jobrun_worker.main import main
+from jobrun_worker.main import check, main
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ, check="--check" in sys.argv[1:]))
+    if sys.argv[1:] not in ([], ["--check"]):
+        sys.stderr.write("usage: python -m jobrun_worker [--check]\n")
+        sys.exit(2)
+    sys.exit(check(os.environ) if sys.argv[1:] else main(os.environ))

@@ -6,7 +6,7 @@
     result    -> after_run  -> Complete  it is done
                                Bury      its dead letter is due
                                Again     store the record, then deliver it again after ``delay``
-                               Hold      the same, and this worker takes nothing for ``seconds``
+                               Pause     the same, and this worker takes nothing for ``seconds``
     given back -> hand_back            the record to store before it is delivered again
 
 Deliveries are not attempts: JetStream also counts one for a task that was handed back, or that was in a worker
@@ -68,7 +68,7 @@ class Again:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Pause:
     record: AttemptRecord
     seconds: float
     """How long the worker takes nothing, and this task stays away."""
@@ -125,7 +125,7 @@ def before_run(delivered: int, record: AttemptRecord, max_attempts: int) -> Run 
 
 def after_run(
     result: Result, record: AttemptRecord, policy: RetryPolicy, *, lost: int, roll: float
-) -> Complete | Bury | Again | Hold:
+) -> Complete | Bury | Again | Pause:
     """What a result means for its task.
 
     ``lost`` is what ``before_run`` found; ``roll`` is uniform in [0, 1).
@@ -136,7 +136,7 @@ def after_run(
     if isinstance(result, GaveUp):
         return Bury(HANDLER_FAILED, result.error, attempts)
     if isinstance(result, Paused):
-        return Hold(hand_back(record), hold_seconds(result.seconds))
+        return Pause(hand_back(record), hold_seconds(result.seconds))
     failures = record.failures + 1
     if failures >= policy.max_attempts:
         return Bury(MAX_ATTEMPTS, result.error, attempts)

@@ -25,24 +25,40 @@ from jobrun_worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
+UNUSABLE = 2
+"""Exit status for settings or a handler that can't be used: another worker would fare no better."""
 
-def main(environ: Mapping[str, str], *, check: bool = False) -> int:
-    """Run a worker until it is told to stop; returns the exit status. With ``check`` only see whether it could."""
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run a worker until it is told to stop; returns the exit status."""
     try:
-        settings = WorkerSettings.from_env(environ)
-        for path in (settings.nats_credentials, settings.nats_tls_ca):
-            if path and not os.path.isfile(path):
-                raise ValueError(f"no such file: {path}")
-        if not settings.worker:
-            settings = replace(settings, worker=f"{socket.gethostname()}-{os.getpid()}")
-        handler = load(settings)
+        settings, handler = _prepare(environ)
     except (ValueError, HandlerError) as error:
         sys.stderr.write(f"jobrun worker: {error}\n")
-        return 2
-    if check:
-        return 0
+        return UNUSABLE
     configure(settings)
     return asyncio.run(_serve(settings, handler))
+
+
+def check(environ: Mapping[str, str]) -> int:
+    """Whether a worker could start: settings and handler, without the broker. 0 or 2, as ``main``."""
+    try:
+        _prepare(environ)
+    except (ValueError, HandlerError) as error:
+        sys.stderr.write(f"jobrun worker: {error}\n")
+        return UNUSABLE
+    return 0
+
+
+def _prepare(environ: Mapping[str, str]) -> tuple[WorkerSettings, Handler]:
+    """Raises ValueError or HandlerError, which say what to change."""
+    settings = WorkerSettings.from_env(environ)
+    for path in (settings.nats_credentials, settings.nats_tls_ca):
+        if path and not os.path.isfile(path):
+            raise ValueError(f"no such file: {path}")
+    if not settings.worker:
+        settings = replace(settings, worker=f"{socket.gethostname()}-{os.getpid()}")
+    return settings, load(settings)
 
 
 async def _serve(settings: WorkerSettings, handler: Handler) -> int:

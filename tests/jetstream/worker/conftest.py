@@ -5,23 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from jetstream.worker.rig import Broker, Run, connect
+from jetstream.worker.rig import Run, connect
+from support.nats_server import NatsServer
 
 
 @pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    broker = Broker(tmp_path / "nats")
-    await broker.start()
-    yield broker
-    await broker.stop()
-
-
-@pytest.fixture
-async def run(broker: Broker, tmp_path: Path) -> AsyncIterator[Run]:
-    nc = await connect(broker.url)
+async def run(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Run]:
+    nc = await connect(nats_server.url)
     directory = tmp_path / "work"
     directory.mkdir()
-    run = Run(nc, broker, directory)
+    run = Run(nc, nats_server, directory)
     await run.provision()
     yield run
     await run.close()

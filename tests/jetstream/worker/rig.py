@@ -20,6 +20,7 @@ from nats.aio.client import Client
 
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.wire import CONSUMER, AttemptRecord, Names, Outcome
+from support.nats_server import NatsServer
 
 PATIENCE = 60.0
 """Seconds after which a test gives up; no test asserts on how long something takes."""
@@ -111,39 +112,10 @@ class Process:
         await self.wait()
 
 
-class Broker:
-    """nats-server with JetStream on a port and a directory that survive its restarts."""
-
-    def __init__(self, directory: Path, *arguments: str) -> None:
-        self.directory = directory
-        self.arguments = arguments
-        self.port = free_port()
-        self.url = f"nats://127.0.0.1:{self.port}"
-        self._process: Process | None = None
-
-    async def start(self) -> None:
-        binary = Path(sys.executable).parent / "nats-server"
-        self._process = await Process.start(
-            "nats-server",
-            str(binary),
-            *("-js", "-a", "127.0.0.1", "-p", str(self.port), "-sd", str(self.directory), *self.arguments),
-        )
-        await self._process.output.line("Server is ready")
-
-    def signal(self, number: Signals) -> None:
-        assert self._process is not None
-        self._process.send(number)
-
-    async def stop(self, number: Signals = SIGKILL) -> None:
-        assert self._process is not None
-        self._process.send(number)
-        await self._process.wait()
-
-
 class Run:
     """One run, provisioned as the operator does it; made of a connection of the test's own."""
 
-    def __init__(self, nc: Client, broker: Broker, directory: Path, ack_wait: float = 2.0) -> None:
+    def __init__(self, nc: Client, broker: NatsServer, directory: Path, ack_wait: float = 2.0) -> None:
         self.nc = nc
         self.broker = broker
         self.directory = directory

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from jetstream.worker.rig import Broker, Run, connect, until
+from jetstream.worker.rig import Run, connect, until
+from support.nats_server import NatsServer
 
 COUNTING = """
 import asyncio
@@ -25,10 +27,10 @@ def done(run: Run) -> list[int]:
     return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("kill", [False, True])
 @pytest.mark.parametrize("retain", [False, True])
 async def test_a_broker_that_restarts_in_mid_run(
-    broker: Broker, run: Run, number: signal.Signals, retain: bool
+    nats_server: NatsServer, run: Run, kill: bool, retain: bool
 ) -> None:
     run.configure(retain_results=retain, concurrency=8)
     run.handler(COUNTING)
@@ -39,9 +41,9 @@ async def test_a_broker_that_restarts_in_mid_run(
         return len(done(run)) >= 50
 
     await until("some done", some)
-    await broker.stop(number)
+    await (nats_server.kill() if kill else nats_server.stop())
     await worker.output.line("disconnected")
-    await broker.start()
+    await nats_server.start()
     await worker.output.line("connected again")
     await run.finished()
     assert set(done(run)) == set(range(400))
@@ -100,17 +102,17 @@ async def test_a_task_that_is_delivered_again_to_the_worker_that_runs_it_is_not_
     assert (record.failures, record.returns) == (1, 1)
 
 
-async def test_tasks_that_run_while_the_broker_is_killed_end_once(broker: Broker, run: Run) -> None:
+async def test_tasks_that_run_while_the_broker_is_killed_end_once(nats_server: NatsServer, run: Run) -> None:
     run.configure(concurrency=4, max_attempts=2)
     run.handler(WAITING)
     await run.release([{}] * 2)
     worker = await run.worker()
     await both_begun(run)
-    await broker.stop()
+    await nats_server.kill()
     await worker.output.line("disconnected")
     (run.directory / "go").touch()
     await worker.output.line("storing its attempts")
-    await broker.start()
+    await nats_server.start()
     await run.finished()
     assert began(run) == ["0 1", "0 2", "1 1", "1 2"]
     assert await run.outcomes() == {}
@@ -130,26 +132,26 @@ async def test_a_consumer_that_is_made_again(run: Run) -> None:
     assert sorted(done(run)) == list(range(40))
 
 
-async def test_a_worker_that_starts_before_its_broker(broker: Broker, run: Run) -> None:
+async def test_a_worker_that_starts_before_its_broker(nats_server: NatsServer, run: Run) -> None:
     run.handler(COUNTING)
     await run.release([{}] * 20)
-    await broker.stop(signal.SIGTERM)
+    await nats_server.stop()
     worker = await run.worker(ready=False)
     await worker.output.line("broker:")
-    await broker.start()
+    await nats_server.start()
     await worker.output.line("ready: ")
     await run.finished()
     assert sorted(done(run)) == list(range(20))
 
 
-async def test_a_worker_without_a_broker_can_be_stopped(broker: Broker, run: Run) -> None:
+async def test_a_worker_without_a_broker_can_be_stopped(nats_server: NatsServer, run: Run) -> None:
     run.handler(COUNTING)
-    await broker.stop(signal.SIGTERM)
+    await nats_server.stop()
     worker = await run.worker(ready=False)
     await worker.output.line("broker:")
     worker.send(signal.SIGTERM)
     assert await worker.wait() == 0
-    await broker.start()
+    await nats_server.start()
 
 
 async def test_a_paused_consumer_delivers_after_it_is_resumed(run: Run) -> None:
@@ -187,33 +189,31 @@ async def test_a_request_that_the_broker_dropped_without_a_word_is_asked_again(r
 
 async def test_a_worker_whose_credentials_change_connects_anew(tmp_path: Path) -> None:
     """The broker closes such a connection for good, as far as the client library is concerned."""
-    settings = tmp_path / "nats.conf"
+    users = tmp_path / "users.conf"
 
     def allow(password: str) -> None:
-        settings.write_text(
+        users.write_text(
             f"authorization {{ users = [{{user: w, password: {password}}}, {{user: t, password: t}}] }}"
         )
 
     allow("old")
-    broker = Broker(tmp_path / "nats", "-c", str(settings))
-    await broker.start()
-    nc = await connect(broker.url, user="t", password="t")  # noqa: S106
     directory = tmp_path / "work"
     directory.mkdir()
-    run = Run(nc, broker, directory)
-    await run.provision()
-    run.configure(nats_user="w", nats_password="old")  # noqa: S106
-    run.handler(COUNTING)
-    worker = await run.worker()
-    allow("new")
-    broker.signal(signal.SIGHUP)
-    await worker.output.line("the connection was closed")
-    allow("old")
-    broker.signal(signal.SIGHUP)
-    await run.release([{}] * 20)
-    await run.finished()
-    assert sorted(done(run)) == list(range(20))
-    worker.send(signal.SIGTERM)
-    assert await worker.wait() == 0
-    await nc.close()
-    await broker.stop()
+    async with NatsServer(tmp_path, "include users.conf") as server:
+        nc = await connect(server.url, user="t", password="t")  # noqa: S106
+        run = Run(nc, server, directory)
+        await run.provision()
+        run.configure(nats_user="w", nats_password="old")  # noqa: S106
+        run.handler(COUNTING)
+        worker = await run.worker()
+        allow("new")
+        os.kill(server.pid, signal.SIGHUP)
+        await worker.output.line("the connection was closed")
+        allow("old")
+        os.kill(server.pid, signal.SIGHUP)
+        await run.release([{}] * 20)
+        await run.finished()
+        assert sorted(done(run)) == list(range(20))
+        worker.send(signal.SIGTERM)
+        assert await worker.wait() == 0
+        await nc.close()

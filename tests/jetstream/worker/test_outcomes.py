@@ -147,14 +147,6 @@ elif payload == "bad":
     await worker.output.line("task 2: attempt 1 failed, .*the end")
 
 
-async def test_a_command_that_does_not_exist_is_said_to(run: Run) -> None:
-    run.configure(handler_exec=("/no/such/command",), max_attempts=1)
-    await run.release([1])
-    await run.worker()
-    await run.finished()
-    assert "/no/such/command" in (await run.outcomes())[0].error
-
-
 async def test_an_endpoint_says_by_its_status_what_became_of_the_task(run: Run) -> None:
     calls: dict[str, int] = {}
 

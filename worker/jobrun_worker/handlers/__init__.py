@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Protocol
 
 from jobrun_worker.settings import WorkerSettings
@@ -59,6 +60,8 @@ def load(settings: WorkerSettings) -> Handler:
     if settings.handler_exec:
         from jobrun_worker.handlers.command import CommandHandler
 
+        if shutil.which(settings.handler_exec[0]) is None:
+            raise HandlerError(f"no such command, or not executable: {settings.handler_exec[0]!r}")
         return CommandHandler(settings.handler_exec, retain=settings.retain_results)
     from jobrun_worker.handlers.http import HttpHandler
 

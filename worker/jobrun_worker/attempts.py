@@ -1,0 +1,94 @@
+"""One attempt: the handler is called, under the time limit, and whatever it does becomes a ``Result``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from jobrun_worker.deadlines import Deadlines
+from jobrun_worker.decisions import Failed, GaveUp, Paused, Result, Succeeded
+from jobrun_worker.describe import describe, shorten
+from jobrun_worker.handlers import AttemptFailed, Handler
+from jobrun_worker.held import Held
+from jobrun_worker.instructions import Fail, Retry, Throttled
+from jobrun_worker.settings import WorkerSettings
+from jobrun_worker.task import Task
+
+log = logging.getLogger(__name__)
+
+INSISTS = 5.0
+"""Seconds that a handler has to end once it has been cancelled."""
+
+
+class Attempts:
+    def __init__(self, settings: WorkerSettings, handler: Handler, stuck: Callable[[str], None]) -> None:
+        """``stuck`` hears why this process has to be replaced: a handler that can't be ended."""
+        self._settings = settings
+        self._handler = handler
+        self._stuck = stuck
+        self._deadlines = Deadlines(settings.task_timeout_seconds, self._over_limit)
+        self._loop = asyncio.get_running_loop()
+        self._abandoned = False
+
+    def abandon(self) -> None:
+        """From now on a cancellation is the end of the worker, and no result."""
+        self._abandoned = True
+
+    def close(self) -> None:
+        self._deadlines.close()
+
+    async def run(self, held: Held) -> Result:
+        """Call the handler once. Raises CancelledError only after ``abandon``."""
+        settings = self._settings
+        held.started_ns = time.time_ns()
+        key = f"{settings.uid}-{held.index}"
+        task = Task(held.index, held.attempt, settings.run, settings.namespace, key)
+        self._deadlines.add(held)
+        try:
+            result = await self._call(held, task)
+        finally:
+            self._deadlines.discard(held)
+        return self._timed_out(held) if held.timed_out else result
+
+    async def _call(self, held: Held, task: Task) -> Result:
+        try:
+            return Succeeded(await self._handler(held.payload, task))
+        except asyncio.CancelledError:
+            if self._abandoned:
+                raise
+            return Failed("CancelledError: the handler was cancelled from within")
+        except Retry as retry:
+            return Failed(shorten(str(retry)), retry.after)
+        except Fail as fail:
+            return GaveUp(shorten(str(fail)))
+        except Throttled as throttled:
+            return Paused(throttled.seconds, shorten(str(throttled)))
+        except AttemptFailed as failed:
+            return Failed(shorten(str(failed)))
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            log.debug("task %d: attempt %d", held.index, held.attempt, exc_info=error)
+            return Failed(describe(error))
+
+    def _timed_out(self, held: Held) -> Result:
+        """Whatever the handler made of its cancellation: what it then returned may be half a result."""
+        while held.runner is not None and held.runner.cancelling():
+            held.runner.uncancel()
+        if self._handler.stuck:
+            self._stuck(
+                "a handler's thread is over its time limit and can't be ended, so this process is replaced"
+            )
+        return Failed(f"timed out after {self._settings.task_timeout_seconds:g} s")
+
+    def _over_limit(self, held: Held) -> None:
+        held.timed_out = True
+        if held.runner is not None:
+            held.runner.cancel()
+        self._loop.call_later(INSISTS, self._still_there, held)
+
+    def _still_there(self, held: Held) -> None:
+        if held.deadline:
+            self._stuck(
+                f"the handler of task {held.index} ignores its time limit, so this process is replaced"
+            )

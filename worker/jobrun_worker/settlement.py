@@ -1,0 +1,147 @@
+"""How a delivery ends: what is to be stored is stored first, then the broker is told.
+
+A task that is acked is gone, so its outcome is stored before; a task that is nak'd comes again, so the record that
+says why is stored before. Between the two a crash costs a repetition, never a task.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+
+from jobrun_worker import metrics as outcomes
+from jobrun_worker.broker import Broker
+from jobrun_worker.decisions import (
+    Again,
+    Bury,
+    Complete,
+    Pause,
+    Paused,
+    Result,
+    RetryPolicy,
+    Succeeded,
+    after_run,
+    hand_back,
+    hold_seconds,
+)
+from jobrun_worker.errors import BrokerUnavailable
+from jobrun_worker.held import Held
+from jobrun_worker.hold import Hold
+from jobrun_worker.retrying import until_available
+from jobrun_worker.settings import WorkerSettings
+from jobrun_worker.store import Store
+from jobrun_worker.wire import AttemptRecord, Outcome, format_time
+
+log = logging.getLogger(__name__)
+
+ACK = b"+ACK"
+
+
+class Settlement:
+    def __init__(self, settings: WorkerSettings, broker: Broker, store: Store, hold: Hold) -> None:
+        self._settings = settings
+        self._policy = RetryPolicy(
+            settings.max_attempts, settings.retry_initial_delay_seconds, settings.retry_max_delay_seconds
+        )
+        self._broker = broker
+        self._store = store
+        self._hold = hold
+
+    async def settle(self, held: Held, result: Result) -> str:
+        """End an attempt; returns the outcome that metrics count."""
+        if isinstance(result, Succeeded) and not self._settings.retain_results:
+            await self._tell(held, ACK)
+            return outcomes.SUCCEEDED
+        finished = time.time_ns()
+        if isinstance(result, Paused):
+            self._hold.begin(hold_seconds(result.seconds), result.reason)
+        verdict = await self._decide(held, result)
+        if isinstance(verdict, Complete):
+            await self._end(held, self._outcome(held, finished, verdict.attempts, verdict.body))
+            return outcomes.SUCCEEDED
+        if isinstance(verdict, Bury):
+            await self.bury(held, verdict, finished)
+            return outcomes.DEAD
+        if isinstance(verdict, Pause):
+            await self._tell(held, nak(self._hold.left()))
+            return outcomes.THROTTLED
+        await self._tell(held, nak(verdict.delay))
+        log.info(
+            "task %d: attempt %d failed, the next one in %.1f s: %s",
+            held.index,
+            held.attempt,
+            verdict.delay,
+            verdict.record.error,
+        )
+        return outcomes.FAILED
+
+    async def bury(self, held: Held, verdict: Bury, finished_ns: int) -> None:
+        """Store its dead letter, and ack."""
+        log.warning(
+            "task %d: dead letter (%s) after %d attempts: %s",
+            held.index,
+            verdict.reason,
+            verdict.attempts,
+            verdict.error,
+        )
+        await self._end(
+            held,
+            self._outcome(held, finished_ns, verdict.attempts, held.payload, verdict.reason, verdict.error),
+        )
+
+    async def hand_back(self, held: Held, delay: float) -> None:
+        """Its handler has not begun: the broker delivers it again after ``delay`` seconds, and nothing is charged."""
+        await self._store.write_record(held, hand_back)
+        await self._tell(held, nak(delay))
+
+    async def _decide(self, held: Held, result: Result) -> Complete | Bury | Again | Pause:
+        """What follows from a result, with the record of it stored where there is one."""
+        roll = random.random()  # noqa: S311  # jitter, no secret
+        verdict: Complete | Bury | Again | Pause = after_run(
+            result, held.record, self._policy, lost=held.lost, roll=roll
+        )
+
+        def change(record: AttemptRecord) -> AttemptRecord | None:
+            nonlocal verdict
+            verdict = after_run(result, record, self._policy, lost=held.lost, roll=roll)
+            return verdict.record if isinstance(verdict, Again | Pause) else None
+
+        await self._store.write_record(held, change)
+        return verdict
+
+    async def _end(self, held: Held, outcome: Outcome) -> None:
+        if not await self._store.store_outcome(outcome):
+            log.info("task %d: had an outcome already, which stands", held.index)
+        await self._tell(held, ACK)
+
+    async def _tell(self, held: Held, word: bytes) -> None:
+        """The last word about a delivery. It waits for no answer: should it be lost, the task comes again."""
+        held.settled = True
+        try:
+            await self._broker.publish(held.reply, word)
+        except BrokerUnavailable:
+            await until_available(
+                f"task {held.index}: its ack or nak", lambda: self._broker.publish(held.reply, word)
+            )
+
+    def _outcome(
+        self, held: Held, finished_ns: int, attempts: int, body: bytes, reason: str = "", error: str = ""
+    ) -> Outcome:
+        return Outcome(
+            index=held.index,
+            succeeded=not reason,
+            body=body,
+            attempts=attempts,
+            worker=self._settings.worker,
+            released_at=format_time(held.released_ns),
+            started_at=format_time(held.started_ns or finished_ns),
+            finished_at=format_time(finished_ns),
+            reason=reason,
+            error=error,
+        )
+
+
+def nak(delay: float) -> bytes:
+    """``-NAK``, with a delay in seconds (source: nats-server's ConsumerNakOptions, in nanoseconds)."""
+    return b'-NAK {"delay": %d}' % int(delay * 1e9) if delay > 0 else b"-NAK"
