@@ -1,0 +1,232 @@
+"""All runs of an installation: an engine for each that goes on, clean-up for those that have ended, and the sweep.
+
+Whoever learns of a run (a watch, a list) tells the fleet; the fleet compares by uid and keeps what is newer. It lists
+for itself as well, since a watch may have missed a deletion: what the API does not list, and a live look confirms to be
+gone, is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from jobrun_operator.api import JobRun
+from jobrun_operator.core import cleanup, sweep
+from jobrun_operator.core.sweep import OwnedStreams, Suspects
+from jobrun_operator.engine.ports import RunRef
+from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
+from jobrun_operator.errors import JobRunError
+
+log = logging.getLogger(__name__)
+
+_CLEANUP_SECONDS = 5.0
+"""Between two looks for what is due after runs have ended."""
+
+_FIRST_RESTART, _LONGEST_RESTART = 1.0, 60.0
+"""Seconds before an engine that failed for a reason of its own is started again."""
+
+
+class Runs(Protocol):
+    """The resources themselves."""
+
+    def list(self) -> AsyncIterator[JobRun]:
+        """All runs of the watched namespaces, page by page, as they are stored now."""
+        ...
+
+    async def exists(self, run: RunRef) -> bool:
+        """Whether a live look finds this run, under this uid. Raises a TemporaryError where it can't tell."""
+        ...
+
+    async def delete(self, run: JobRun) -> None:
+        """Delete this run, and no other of its name; one that is gone is fine."""
+        ...
+
+
+class Ownership(Protocol):
+    async def owned(self) -> Collection[OwnedStreams]:
+        """All streams of this installation, whether their run still exists or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """Seconds; ``namespaces`` None: all of the cluster."""
+
+    relist_seconds: float = 60.0
+    namespaces: frozenset[str] | None = None
+
+
+@dataclass
+class _Member:
+    """A run and who takes care of it."""
+
+    run: JobRun
+    engine: RunEngine
+    task: asyncio.Task[None] | None = None
+    freed: bool = False
+
+
+class Fleet:
+    """``main`` runs until cancelled; ``tell`` and ``forget`` may be called at any time."""
+
+    def __init__(
+        self, ports: Ports, runs: Runs, ownership: Ownership, engine: EngineSettings, settings: FleetSettings
+    ) -> None:
+        self._ports = ports
+        self._runs = runs
+        self._ownership = ownership
+        self._engine_settings = engine
+        self._settings = settings
+        self._members: dict[str, _Member] = {}
+        self._suspects = Suspects({})
+        self._relist = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self.beat = 0.0
+        """When the fleet's own loop last came around, on the loop's clock: what liveness looks at."""
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def tell(self, run: JobRun) -> None:
+        """This run exists, and looks like this."""
+        member = self._members.get(run.uid)
+        if member is None:
+            engine = RunEngine(run, self._ports, self._engine_settings)
+            member = self._members[run.uid] = _Member(run, engine)
+            member.task = asyncio.create_task(self._drive(member), name=f"run {run.namespace}/{run.name}")
+            return
+        if is_newer(run, member.engine.run):
+            member.run = run
+            member.engine.update(run)
+
+    def forget(self, uid: str) -> None:
+        """This run was deleted: its engine ends; its streams are freed, now or by the sweep."""
+        member = self._members.pop(uid, None)
+        if member is not None:
+            if member.task is not None:
+                member.task.cancel()
+            freeing = asyncio.create_task(self._free_forgotten(member), name=f"free {uid}")
+            self._background.add(freeing)
+            freeing.add_done_callback(self._background.discard)
+
+    def relist(self) -> None:
+        """List soon: a watch was cut, or the API was away."""
+        self._relist.set()
+
+    async def main(self) -> None:
+        """The fleet's own loop: list, clean up, sweep."""
+        loop = asyncio.get_running_loop()
+        next_list = loop.time()
+        try:
+            while True:
+                self.beat = loop.time()
+                if self._relist.is_set() or loop.time() >= next_list:
+                    self._relist.clear()
+                    await self._guarded(self._compare)
+                    await self._guarded(self._sweep)
+                    next_list = loop.time() + self._settings.relist_seconds
+                await self._guarded(self._clean_up)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_CLEANUP_SECONDS):
+                        await self._relist.wait()
+        finally:
+            tasks = [member.task for member in self._members.values() if member.task] + list(self._background)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- each run ---------------------------------------------------------------------------------------
+
+    async def _drive(self, member: _Member) -> None:
+        """The engine of one run to its end; one that fails for a reason of its own is started again, later."""
+        wait = _FIRST_RESTART
+        while True:
+            try:
+                await member.engine.main()
+                return
+            except Exception:
+                # A fault of ours in one run must not stop the others; nothing but the log can tell of it.
+                log.exception(
+                    "%s/%s: the engine failed; again in %g s", member.run.namespace, member.run.name, wait
+                )
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_RESTART)
+            member.engine = RunEngine(member.engine.run, self._ports, self._engine_settings)
+
+    async def _free(self, uid: str) -> None:
+        # Workers first: without them nothing is taken whose place is about to go.
+        await self._ports.workers.remove(uid)
+        await self._ports.streams.delete(uid)
+
+    async def _free_forgotten(self, member: _Member) -> None:
+        if member.task is not None:
+            await asyncio.wait({member.task})
+        try:
+            await self._free(member.run.uid)
+            await self._ports.live.forget(member.engine.ref)
+        except JobRunError as error:
+            log.warning("freeing %s: %s; the sweep will", member.run.uid, error)
+
+    # --- the fleet's own loop ---------------------------------------------------------------------------
+
+    async def _compare(self) -> None:
+        """What the API holds now against what is known: by uid, whatever events said."""
+        listed = set()
+        before = set(self._members)
+        async for run in self._runs.list():
+            listed.add(run.uid)
+            self.tell(run)
+        for uid in before - listed:
+            member = self._members.get(uid)
+            if member is not None and not await self._runs.exists(member.engine.ref):
+                self.forget(uid)
+
+    async def _clean_up(self) -> None:
+        now = self._ports.now()
+        for uid, member in list(self._members.items()):
+            run = member.engine.run
+            if not member.engine.done.is_set():
+                continue
+            what = cleanup.due(run, freed=member.freed, now=now)
+            if what.free:
+                await self._free(uid)
+                member.freed = True
+                log.info("%s/%s: freed its streams and workers", run.namespace, run.name)
+            if what.delete:
+                await self._runs.delete(run)
+                log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", run.namespace, run.name)
+                self.forget(uid)
+
+    async def _sweep(self) -> None:
+        owned = await self._ownership.owned()
+        doubtful = sweep.candidates(
+            owned, known=self._members.keys(), namespaces=self._settings.namespaces, now=self._ports.now()
+        )
+        answers = {
+            one.uid: await self._runs.exists(RunRef(one.namespace, one.name, one.uid)) for one in doubtful
+        }
+        self._suspects, condemned = sweep.judge(self._suspects, answers)
+        for uid in condemned:
+            log.info("sweeping the streams of run %s, which does not exist any more", uid)
+            await self._free(uid)
+
+    async def _guarded(self, what: Callable[[], Awaitable[None]]) -> None:
+        """What can't be done now is done at a later turn; the loop goes on."""
+        try:
+            await what()
+        except JobRunError as error:
+            log.warning("%s: %s; trying again later", getattr(what, "__name__", "task").strip("_"), error)
+
+
+def is_newer(run: JobRun, known: JobRun) -> bool:
+    """Whether ``run`` is a later state of the object than ``known``.
+
+    Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504); where one is not a number, what
+    arrives last is taken.
+    """
+    new, old = run.metadata.resource_version, known.metadata.resource_version
+    return int(new) > int(old) if new.isdigit() and old.isdigit() else new != old
