@@ -1,0 +1,66 @@
+"""What recorded times say: the most in any window, what exceeds a rate, and from when on a rate is kept.
+
+Times are nanoseconds since the epoch, in ascending order; rates are events per second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+SECOND = 1_000_000_000
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
+
+
+def nanoseconds(text: str) -> int:
+    """RFC 3339 as recorded, with microseconds."""
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def most_in_window(times: Sequence[int], seconds: float) -> int:
+    """The most events in any half-open window of that length."""
+    most = first = 0
+    for last, time in enumerate(times):
+        while time - times[first] >= seconds * SECOND:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def excess(times: Sequence[int], rate: float) -> float:
+    """The most by which any window, of whatever length, holds more than ``rate`` times its length: the burst."""
+    most, least_before = 0.0, float("inf")
+    for number, time in enumerate(times):
+        level = number - rate * (time - times[0]) / SECOND
+        least_before = min(least_before, level)
+        most = max(most, level + 1 - least_before)
+    return most
+
+
+def kept_from(times: Sequence[int], rate: float, burst: float) -> int | None:
+    """The first event from which on every window keeps to ``rate`` and ``burst``; None where the last one does not."""
+    found, most_after = None, float("-inf")
+    for number in range(len(times) - 1, -1, -1):
+        level = number - rate * (times[number] - times[0]) / SECOND
+        most_after = max(most_after, level + 1)
+        if most_after - level > burst:
+            break
+        found = times[number]
+    return found
+
+
+def reached_from(times: Sequence[int], rate: float, slack: float) -> int | None:
+    """The first event from which on no window falls short of ``rate`` by more than ``slack`` events."""
+    found, least_after = None, float("inf")
+    for number in range(len(times) - 1, -1, -1):
+        level = number - rate * (times[number] - times[0]) / SECOND
+        least_after = min(least_after, level)
+        if level - least_after > slack:
+            break
+        found = times[number]
+    return found
+
+
+def average_rate(times: Sequence[int]) -> float:
+    """Events per second from the first to the last."""
+    return (len(times) - 1) * SECOND / (times[-1] - times[0])
