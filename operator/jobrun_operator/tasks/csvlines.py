@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from json.encoder import encode_basestring as quoted
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 csv.field_size_limit(2**31 - 1)  # process-wide; ours is max_payload, and the module's would refuse 128 KiB
 
-_BLANK_STARTS = (b"\n", b"\r")
+_BLANK = re.compile(rb"\n[\n\r]")
 
 _FIELD_BEGINS = (b"", b",", b"\n")
 _FIELD_ENDS = (b",", b"\n", b"\r\n")
@@ -73,7 +74,7 @@ class CsvLines(RecordParser):
     def _count(self, block: bytes) -> int | None:
         if not self._template or b'"' in block:
             return None
-        return count_lines(block, _BLANK_STARTS)
+        return count_lines(block, _BLANK)
 
     def _parse(self, block: bytes) -> Sequence[bytes]:
         """Split at the speed of C, and look at single rows only where something is wrong.

@@ -13,6 +13,7 @@ that takes NaN, invalid UTF-8 and a byte-order mark in the middle).
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +25,7 @@ from jobrun_operator.tasks.records import RecordParser, count_lines
 _WHITESPACE = b" \t\r"
 """JSON's own, but for the newline; ``bytes.strip()`` alone would take more."""
 
-_BLANK_STARTS = (b"\n", b"\r", b" ", b"\t")
+_BLANK = re.compile(rb"\n[\n\r \t]")
 
 _validate = partial(from_json, allow_inf_nan=False, cache_strings="none")
 
@@ -34,7 +35,7 @@ class JsonLines(RecordParser):
         return data.rfind(b"\n") + 1
 
     def _count(self, block: bytes) -> int | None:
-        return count_lines(block, _BLANK_STARTS)
+        return count_lines(block, _BLANK)
 
     def _parse(self, block: bytes) -> Sequence[bytes]:
         lines = block.split(b"\n")

@@ -7,6 +7,7 @@ task may be. Work is done a block at a time, so that most of it runs inside C.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NoReturn
@@ -121,8 +122,8 @@ class RecordParser(ABC):
         """The payloads of a block of whole records, but for those to be skipped."""
 
 
-def count_lines(block: bytes, blank_starts: Sequence[bytes]) -> int | None:
-    """The lines of a block, None if one could be blank: empty, or starting with one of ``blank_starts``."""
-    if block[:1] in blank_starts or any(b"\n" + start in block for start in blank_starts):
+def count_lines(block: bytes, blank: re.Pattern[bytes]) -> int | None:
+    """The lines of a block; None if one could be blank, for which ``blank`` finds a newline and a character."""
+    if blank.match(b"\n" + block[:1]) or blank.search(block):
         return None
     return block.count(b"\n") + (not block.endswith(b"\n"))
