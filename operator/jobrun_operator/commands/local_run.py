@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import tempfile
@@ -59,6 +60,7 @@ _DRAIN_SECONDS = 10.0
 def local_run(options: LocalRunOptions) -> int:
     """Run it; returns the exit code. Raises InputError (2) and EnvironmentFault (3)."""
     given = read_input(options)
+    gc.freeze()  # what is imported stays: collections need not look at it, and releasing is held up for less
     console = Console(stderr=options.json, highlight=False)
     with contextlib.ExitStack() as stack:
         root = options.data_dir
