@@ -10,6 +10,9 @@ own clock. Three rules carry it:
   at the event itself.
 * What is charged is the growth of ``last_seq``, whoever caused it, so two engines share one bucket's worth.
 
+Back-pressure that held for so long that the bucket would be full counts as a suspension: workers that come back
+find ``max_waiting`` tasks, and behind them no burst.
+
 Deliveries that are not a task's first are charged as they are seen, and may leave the bucket in debt: then
 releasing waits until the debt is paid, so that calls keep to the rate on average.
 """
@@ -95,6 +98,18 @@ def room(limits: Limits, stock: Stock) -> int:
     return min(limits.max_outstanding - stock.outstanding, limits.max_waiting - stock.waiting)
 
 
+def after_hold(bucket: Bucket, rate: Rate, since: float, now: float) -> Bucket:
+    """The bucket when back-pressure ends at ``now`` that has held ``since`` then.
+
+    It is emptied only after a time in which it filled anyhow. A slow run, where one task waits for a worker to
+    start before the next is due, thereby keeps what it has earned, and its rate.
+    """
+    if now - since < max(LONG_HOLD, rate.burst / rate.per_second):
+        return bucket
+    bucket = bucket.refilled(rate, now)
+    return replace(bucket, level=min(0.0, bucket.level))
+
+
 def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:
     """How many tasks to release at ``now``, at most one batch, and what keeps it from being more."""
     left = limits.total - stock.released
@@ -102,14 +117,14 @@ def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:
         return Release(0, LimitedBy.ALL_RELEASED)
     outstanding_room = limits.max_outstanding - stock.outstanding
     waiting_room = limits.max_waiting - stock.waiting
-    room = min(left, outstanding_room, waiting_room)
-    if room <= 0:
+    most = min(left, outstanding_room, waiting_room, MAX_BATCH)
+    if most <= 0:
         return Release(0, LimitedBy.OUTSTANDING if outstanding_room <= 0 else LimitedBy.WAITING)
     if limits.rate is None:
         reason = LimitedBy.OUTSTANDING if outstanding_room < waiting_room else LimitedBy.WAITING
-        return Release(min(room, MAX_BATCH), reason)
+        return Release(most, reason)
     level = bucket.refilled(limits.rate, now).level
-    wanted = min(room, MAX_BATCH, max(1, int(min(limits.rate.per_second * TICK, limits.rate.burst / 2))))
+    wanted = min(most, max(1, int(min(limits.rate.per_second * TICK, limits.rate.burst / 2))))
     if level + _WHOLE < wanted:
         return Release(0, LimitedBy.RATE, wait=(wanted - level) / limits.rate.per_second)
-    return Release(min(room, MAX_BATCH, int(level + _WHOLE)), LimitedBy.RATE)
+    return Release(min(most, int(level + _WHOLE)), LimitedBy.RATE)

@@ -5,22 +5,19 @@ from __future__ import annotations
 from jobrun_operator.api import JobRunStatus
 
 LEAST_SECONDS = 1.0
-"""Between two writes of one run, transitions aside."""
+"""Between two writes of one run; transitions are written when they are made, and don't ask here."""
 
 MOST_SECONDS = 10.0
 """After which a change of any kind is written."""
 
 
 def worth_writing(written: JobRunStatus, now: JobRunStatus, seconds_since: float) -> bool:
-    """Whether ``now`` is to be written, ``seconds_since`` the last write: at once on a transition, else when progress
-    has moved by a percent or 10 seconds have passed; what has not changed is not written."""
-    if written == now:
+    """Whether ``now`` is to be written, ``seconds_since`` the last write: when a condition has changed, progress has
+    moved by a percent or 10 seconds have passed, but never twice a second; what has not changed is not written."""
+    if written == now or seconds_since < LEAST_SECONDS:
         return False
-    if _standing(written) != _standing(now):
-        return True
-    if seconds_since < LEAST_SECONDS:
-        return False
-    return seconds_since >= MOST_SECONDS or _progress(written) != _progress(now)
+    changed = _standing(written) != _standing(now) or _progress(written) != _progress(now)
+    return changed or seconds_since >= MOST_SECONDS
 
 
 def _standing(status: JobRunStatus) -> tuple[object, ...]:

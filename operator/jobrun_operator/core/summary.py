@@ -59,6 +59,11 @@ def asked_rate(asked: tuple[int, int]) -> str:
     return rate(0, asked).split("/", 1)[1]
 
 
+def workers(ready: int, wanted: int) -> str:
+    """Of the column: "2/3"."""
+    return f"{ready}/{wanted}"
+
+
 def eta_seconds(counts: Counts, ended_per_second: float, asked_per_second: float | None) -> float | None:
     """Seconds until the run is through: what is not ended at the speed of ends, and never sooner than the rate lets
     the rest be released. None where nothing tells."""
@@ -84,10 +89,13 @@ def summarize(
     return Summary(
         progress=percent(counts),
         rate=rate(released_per_second, asked),
-        workers=f"{ready}/{wanted}",
+        workers=workers(ready, wanted),
         eta=None if eta is None else duration(eta),
     )
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
+    """Whole from 10 on; below it a digit more, and below 0.1 as many as it takes to show one."""
+    if value == int(value) or value >= 9.95:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 0.05 else f"{float(f'{value:.1g}'):.10f}".rstrip("0")

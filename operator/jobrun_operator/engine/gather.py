@@ -26,6 +26,18 @@ class Reading:
     ends: Ends
 
 
+class StreamGone(Gone):
+    """The stream of work or of outcomes is certainly not there, and with it what was in it."""
+
+
+class ConsumerGone(Gone):
+    """The workers' consumer is certainly not there."""
+
+
+class CountersGone(Gone):
+    """What counts the outcomes is not there; the outcomes are."""
+
+
 class Gatherer:
     """Reads one run's streams; remembers only the newest errors, which the next look may not show any more."""
 
@@ -41,13 +53,13 @@ class Gatherer:
         return self._errors
 
     async def read(self) -> Reading:
-        """Raises Gone where stream or consumer are certainly not there, BrokerUnavailable where it can't tell."""
+        """Raises a kind of Gone where something is certainly not there, BrokerUnavailable where it can't tell."""
         depth = await self._observer.depth(self._uid)
         if depth is None:
-            raise Gone(f"the stream of run {self._uid} is gone from the broker")
+            raise StreamGone(f"the stream of run {self._uid} is gone from the broker")
         flow, ends = await asyncio.gather(self._observer.flow(self._uid), self._ends(depth))
         if flow is None:
-            raise Gone(f"the workers' consumer of run {self._uid} is gone from the broker")
+            raise ConsumerGone(f"the workers' consumer of run {self._uid} is gone from the broker")
         reading = Reading(depth, flow, ends)
         if self._last is None or (reading.ends.failed, flow.redeliveries) != (
             self._last.ends.failed,
@@ -61,7 +73,13 @@ class Gatherer:
         """Nothing has ended since the last look where no task has left the stream since."""
         if self._last is not None and self._last.depth == depth and depth.messages:
             return self._last.ends
-        return await self._observer.ends(self._uid)
+        try:
+            ends = await self._observer.ends(self._uid)
+        except Gone as error:
+            raise StreamGone(str(error)) from error
+        if ends is None:
+            raise CountersGone(f"the counters of run {self._uid} are gone from the broker")
+        return ends
 
     async def _read_errors(self) -> None:
         known = {error.index: error for error in reversed(self._errors)}

@@ -119,6 +119,8 @@ class Depth:
     messages: int
     source: SourceSummary | None
     """What the stream was made for; None where its metadata is not ours."""
+    keeps_results: bool = False
+    """Results are kept since the first task: where one is missing it is lost, and not just of an earlier time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class FailedAttempt:
 class WorkStreams(Protocol):
     """The streams of runs: made, paused, deleted."""
 
-    async def provision(self, run: RunRef, source: SourceSummary) -> None:
+    async def provision(self, run: RunRef, source: SourceSummary, *, keeps_results: bool = False) -> None:
         """Make what the run needs; what is there already stays as it is."""
         ...
 
@@ -171,8 +173,12 @@ class WorkStreams(Protocol):
         """Stop or go on delivering; acks work all the while."""
         ...
 
-    async def rebuild_consumer(self, uid: str) -> None:
+    async def rebuild_consumer(self, uid: str, *, paused: bool) -> None:
         """Make the workers' consumer again, at the start of what is left in the stream."""
+        ...
+
+    async def rebuild_counters(self, uid: str) -> None:
+        """Make again what ``Observer.ends`` counts with; nothing but that is touched."""
         ...
 
     async def delete(self, uid: str) -> None:
@@ -195,10 +201,12 @@ class Observer(Protocol):
         """None: the consumer is certainly not there."""
         ...
 
-    async def ends(self, uid: str) -> Ends: ...
+    async def ends(self, uid: str) -> Ends | None:
+        """None: what counts them is not there and has to be made again. Raises Gone where the outcomes are."""
+        ...
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
-        """The newest failed attempt and the newest dead letter, where there are any."""
+        """The newest failed attempt and the newest dead letter, where there are any; what can't be read is left out."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobrun_operator.engine.ports import Depth, Flow, Observer, RunRef, SourceSummary, TaskSource, WorkStreams
-from jobrun_operator.errors import BrokerUnavailable, SourceError
+from jobrun_operator.errors import BrokerUnavailable, Gone, SourceError
 
 
 class SourceChanged(SourceError):
@@ -25,9 +25,22 @@ class Prepared:
     flow: Flow
 
 
-async def prepare(run: RunRef, source: TaskSource, streams: WorkStreams, observer: Observer) -> Prepared:
-    """Raises SourceError (SourceChanged) for good, a TemporaryError where trying again can help."""
+async def prepare(
+    run: RunRef,
+    source: TaskSource,
+    streams: WorkStreams,
+    observer: Observer,
+    *,
+    begun: bool,
+    keeps_results: bool,
+) -> Prepared:
+    """Make ready to release. ``begun``: the run has been released from, so its stream must be there.
+
+    Raises SourceError (SourceChanged) or Gone for good, anything else where trying again can help.
+    """
     depth = await observer.depth(run.uid)
+    if depth is None and begun:
+        raise Gone(f"the stream of run {run.uid} is gone from the broker")
     if depth is None:
         summary = await source.scan()
     elif depth.source is None:
@@ -36,14 +49,23 @@ async def prepare(run: RunRef, source: TaskSource, streams: WorkStreams, observe
         )
     else:
         summary = depth.source
-        if depth.last_seq < summary.count and not await source.is_unchanged(summary):
-            raise SourceChanged(
-                "spec.tasks",
-                f"the source is not the one that this run was started with ({summary.count} tasks, {summary.digest}); "
-                "start a new run for the changed tasks",
-            )
-    await streams.provision(run, summary)
+        if depth.last_seq < summary.count:
+            await _check_unchanged(source, summary)
+    await streams.provision(run, summary, keeps_results=keeps_results)
     depth, flow = await observer.depth(run.uid), await observer.flow(run.uid)
     if depth is None or flow is None:
         raise BrokerUnavailable("the streams just made are not there; the broker may be restarting")
     return Prepared(summary, depth, flow)
+
+
+async def _check_unchanged(source: TaskSource, summary: SourceSummary) -> None:
+    try:
+        unchanged = await source.is_unchanged(summary)
+    except SourceError as error:
+        raise SourceChanged(error.where, f"{error.message}; it was fine when this run was started") from error
+    if not unchanged:
+        raise SourceChanged(
+            "spec.tasks",
+            f"the source is not the one that this run was started with ({summary.count} tasks, {summary.digest}); "
+            "start a new run for the changed tasks",
+        )

@@ -1,4 +1,5 @@
-"""Hands out the payloads of a source by index, and goes back where the broker says that it must."""
+"""Hands out the payloads of a source by index, and goes where the broker says that it must: back after a lost tail,
+forward past what another engine, or a batch whose answer was lost, has stored."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ from types import TracebackType
 from jobrun_operator.engine.ports import TaskSource
 from jobrun_operator.errors import SourceError
 
+_SHORT_WAY = 10_000
+"""Tasks that are read and passed over rather than opening the source again behind them."""
+
 
 class SourceReader:
-    """A position in a source. Reading on is cheap; any other index opens the source again there."""
+    """A position in a source. Reading on is cheap; going back, or far ahead, opens the source again there."""
 
     def __init__(self, source: TaskSource) -> None:
         self._source = source
@@ -25,11 +29,13 @@ class SourceReader:
 
         Raises SourceError where the source has ended before ``index``: it is not the one that was counted.
         """
-        if index != self._next or self._chunks is None:
+        if self._chunks is None or not 0 <= index - self._next <= _SHORT_WAY:
             await self.aclose()
             self._chunks = self._source.read(index)
             self._next = index
+        self.advance(index - self._next)
         while self._offset >= len(self._chunk):
+            self._offset -= len(self._chunk)
             try:
                 self._chunk = await anext(self._chunks)
             except StopAsyncIteration:
@@ -40,7 +46,6 @@ class SourceReader:
             except BaseException:
                 await self.aclose()  # what was read in part can't be trusted to go on
                 raise
-            self._offset = 0
         return self._chunk[self._offset : self._offset + count]
 
     def advance(self, count: int) -> None:

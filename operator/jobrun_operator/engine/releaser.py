@@ -20,7 +20,7 @@ from jobrun_operator.core.pacing import Bucket, Limits, Stock
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.ports import Depth, Flow, Observer, Publisher, TaskSource
 from jobrun_operator.engine.reader import SourceReader
-from jobrun_operator.errors import Conflict, JobRunError, SourceError, TemporaryError
+from jobrun_operator.errors import Conflict, JobRunError, SourceError, SourceUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ class Mark:
     """Taken before a look at the broker, so that the look can be related to what was released meanwhile."""
 
     released: int
-    acks: int
+    changes: int
+    number: int
 
 
 class Releaser:
@@ -60,19 +61,21 @@ class Releaser:
         self._reader = SourceReader(source)
         self._wake = asyncio.Event()
         self._limits: Limits | None = None
+        self._retry = _FIRST_RETRY
         self._bucket = Bucket.empty(self._now())
-        self._acks = 0
-        """Batches that were answered, well or badly: tells a look that began before the last one."""
+        self._changes = 0
+        """Counts what ``released`` went through: tells a look that began before the last change."""
         self._in_flight = False
         self._held_since: float | None = None
-        self._redeliveries = flow.redeliveries
+        self._repeats = _repeats(flow)
         self.released = depth.last_seq
         """``last_seq`` as last seen."""
-        self._looked = Mark(self.released, 0)
+        self._looks = 0
+        self._looked = Mark(self.released, 0, 0)
         self._waiting = flow.waiting
         self._outstanding = depth.messages
         self.limited_by = LimitedBy.SUSPENDED
-        self.trouble: str | None = None
+        self.trouble: Fault | None = None
         """What keeps it from releasing for now."""
         self.fault: Fault | None = None
         """What keeps it from ever releasing again."""
@@ -88,24 +91,18 @@ class Releaser:
         if limits == self._limits:
             return
         before, self._limits = self._limits, limits
-        if limits is not None and (before is None or before.rate != limits.rate):
-            self._bucket = Bucket.empty(self._now())
+        if limits is None or before is None or before.rate != limits.rate:
+            self._bucket, self._held_since = Bucket.empty(self._now()), None
         self._wake.set()
 
-    @property
-    def idle(self) -> bool:
-        """No batch is on its way to the broker."""
-        return not self._in_flight
-
     def mark(self) -> Mark:
-        return Mark(self.released, self._acks)
+        self._looks += 1
+        return Mark(self.released, self._changes, self._looks)
 
     def observed(self, mark: Mark, depth: Depth, flow: Flow) -> None:
         """A look at the broker that began at ``mark``."""
-        self._charge_redeliveries(flow)
-        if mark.released >= self._looked.released:
-            self._looked, self._waiting, self._outstanding = mark, flow.waiting, depth.messages
-        undisturbed = mark.acks == self._acks and not self._in_flight
+        self._take_look(mark, flow, depth.messages)
+        undisturbed = mark.changes == self._changes and not self._in_flight
         if depth.last_seq > self.released or (undisturbed and depth.last_seq < self.released):
             self._see(depth.last_seq)
             self._wake.set()
@@ -115,85 +112,90 @@ class Releaser:
     async def run(self) -> None:
         """Until cancelled, or until ``fault`` is set."""
         async with self._reader:
-            retry = _FIRST_RETRY
             while self.fault is None:
                 self._wake.clear()
                 try:
                     await self._once()
-                    self.trouble, retry = None, _FIRST_RETRY
-                except TemporaryError as error:
-                    self._in_trouble(str(error))
-                    await self._sleep(retry)
-                    retry = min(retry * 2, _LONGEST_RETRY)
-                    await self._resync()
                 except SourceError as error:
                     self.fault = Fault(Reason.SOURCE_CHANGED, str(error))
                 except JobRunError as error:
-                    # Refused for good, as far as the broker is concerned; but only a user can tell.
-                    self._in_trouble(str(error))
-                    await self._sleep(_LONGEST_RETRY)
+                    # What the broker refuses for good is tried again too: only a user can tell whether it is.
+                    self._in_trouble(error)
+                    await self._sleep(self._retry)
+                    self._retry = min(self._retry * 2, _LONGEST_RETRY)
                     await self._resync()
 
     async def _once(self) -> None:
-        limits = self._limits
+        limits, now = self._limits, self._now()
         if limits is None:
+            self._out_of_trouble()
             await self._wake.wait()
             return
-        release = pacing.decide(limits, self._stock(), self._bucket, self._now())
-        self.limited_by = release.limited_by
+        stock = self._stock()
+        self._notice_hold(limits, stock, now)
+        release = pacing.decide(limits, stock, self._bucket, now)
         if release.count:
-            if not self._resume_from_hold():
-                await self._release(release.count)
-        elif release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
-            await self._wait_for_room()
+            await self._release(release.count, release.limited_by, limits)
+            return
+        if release.limited_by == LimitedBy.ALL_RELEASED:
+            self._out_of_trouble()
+        if self.trouble is None:
+            self.limited_by = release.limited_by
+        if release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
+            await self._wait_for_room(release.limited_by)
         else:
             await self._sleep(release.wait)
 
-    async def _release(self, count: int) -> None:
-        payloads = await self._reader.take(self.released, count)
-        if self._limits is None:
-            return  # held while the source was read
-        was_empty = self._outstanding + self.released - self._looked.released == 0
+    async def _release(self, count: int, limited_by: LimitedBy, limits: Limits) -> None:
+        after, bucket = self.released, self._bucket
+        payloads = await self._reader.take(after, count)
+        if self._limits is not limits or self.released != after or self._bucket is not bucket:
+            return  # decided on what is not so any more: reading can take its time
+        was_empty = self._outstanding + after - self._looked.released == 0
         self._in_flight = True
         try:
-            last = await self._publisher.release(self._uid, self.released, payloads)
+            last = await self._publisher.release(self._uid, after, payloads)
         except Conflict:
-            log.info("run %s: somebody else released meanwhile; going on behind it", self._uid)
-            self._in_flight, self._acks = False, self._acks + 1
-            await self._resync()
-            return
+            last = None
         finally:
-            self._in_flight, self._acks = False, self._acks + 1
+            self._in_flight = False
+            self._changes += 1
+        self._out_of_trouble()
+        if last is None:
+            log.info("run %s: somebody else released meanwhile; going on behind it", self._uid)
+            await self._resync()
+            if self.released == after:
+                await self._sleep(_FIRST_RETRY)  # the broker contradicts itself; it may be changing leaders
+            return
+        self.limited_by = limited_by
         self._reader.advance(len(payloads))
-        self._see(last)
+        if last > self.released:  # else a look has seen it before the answer came, and charged it
+            self._see(last)
         if was_empty:
             self.on_first()
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self, limited_by: LimitedBy) -> None:
         """Look again, less and less often, until there is room or something else has changed."""
-        if self._held_since is None:
-            self._held_since = self._now()
         pause = _FIRST_LOOK
         while not self._wake.is_set():
             mark = self.mark()
             flow = await self._observer.flow(self._uid)
+            self._out_of_trouble()
+            self.limited_by = limited_by
             if flow is not None:
-                self._charge_redeliveries(flow)
-                self._looked, self._waiting, self._outstanding = mark, flow.waiting, flow.waiting + flow.held
+                self._take_look(mark, flow, flow.waiting + flow.held)
             if self._limits is None or pacing.room(self._limits, self._stock()) > 0:
                 return
             await self._sleep(pause)
             pause = min(pause * 2, _LONGEST_LOOK)
 
-    def _resume_from_hold(self) -> bool:
-        """After a long hold what still waits is charged as well: those tasks are called as soon as there are workers
-        again, and calls are what the rate is for. True where it was."""
-        since, self._held_since = self._held_since, None
-        if since is None or self._now() - since < pacing.LONG_HOLD:
-            return False
-        waiting = self._stock().waiting
-        self._charge(waiting)
-        return waiting > 0
+    def _notice_hold(self, limits: Limits, stock: Stock, now: float) -> None:
+        if pacing.room(limits, stock) <= 0:
+            self._held_since = now if self._held_since is None else self._held_since
+        elif self._held_since is not None:
+            since, self._held_since = self._held_since, None
+            if limits.rate is not None:
+                self._bucket = pacing.after_hold(self._bucket, limits.rate, since, now)
 
     # --- what is known ----------------------------------------------------------------------------------
 
@@ -205,11 +207,13 @@ class Releaser:
         """``last_seq`` was seen: charge its growth, whoever caused it."""
         growth = last_seq - self.released
         self.released = last_seq
+        self._changes += 1
         if growth < 0:
             log.warning(
                 "run %s: the broker lost %d released tasks; they are released again", self._uid, -growth
             )
-            self._looked = Mark(last_seq, self._acks)
+            self._looks += 1  # looks that are under way saw more than there is
+            self._looked = Mark(last_seq, self._changes, self._looks)
         else:
             self._charge(growth)
 
@@ -217,9 +221,12 @@ class Releaser:
         if tasks and self._limits is not None and self._limits.rate is not None:
             self._bucket = self._bucket.refilled(self._limits.rate, self._now()).charged(tasks)
 
-    def _charge_redeliveries(self, flow: Flow) -> None:
-        growth, self._redeliveries = flow.redeliveries - self._redeliveries, flow.redeliveries
-        self._charge(max(0, growth))  # it can go back when the broker was killed
+    def _take_look(self, mark: Mark, flow: Flow, outstanding: int) -> None:
+        if mark.number < self._looked.number:
+            return  # a later look was answered sooner
+        self._looked, self._waiting, self._outstanding = mark, flow.waiting, outstanding
+        growth, self._repeats = _repeats(flow) - self._repeats, _repeats(flow)
+        self._charge(max(0, growth))  # it goes back when the broker was killed or the consumer made again
 
     async def _resync(self) -> None:
         with contextlib.suppress(JobRunError):
@@ -227,11 +234,17 @@ class Releaser:
             if depth is not None:
                 self._see(depth.last_seq)
 
-    def _in_trouble(self, what: str) -> None:
-        if self.trouble != what:
-            log.warning("run %s: releasing waits: %s", self._uid, what)
-        self.trouble = what
-        self.limited_by = LimitedBy.BROKER
+    def _in_trouble(self, error: JobRunError) -> None:
+        from_source = isinstance(error, SourceUnavailable)
+        reason = Reason.SOURCE_UNAVAILABLE if from_source else Reason.BROKER_UNAVAILABLE
+        trouble = Fault(reason, str(error))
+        if self.trouble != trouble:
+            log.warning("run %s: releasing waits: %s", self._uid, error)
+        self.trouble = trouble
+        self.limited_by = LimitedBy.HELD if from_source else LimitedBy.BROKER
+
+    def _out_of_trouble(self) -> None:
+        self.trouble, self._retry = None, _FIRST_RETRY
 
     async def _sleep(self, seconds: float | None) -> None:
         """Until ``seconds`` have passed (None: without end) or something has changed."""
@@ -242,3 +255,9 @@ class Releaser:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _repeats(flow: Flow) -> int:
+    """Deliveries that were not a task's first, but for a constant: a consumer that was made again begins to count
+    deliveries at zero, and sequences at what was left in the stream."""
+    return flow.deliveries - flow.first_deliveries

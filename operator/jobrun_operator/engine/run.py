@@ -2,7 +2,8 @@
 
 Two loops share it. The slow one, here, looks at the streams, moves the run through its phases, scales the workers and
 writes the status. The fast one (``releaser``) releases, within the limits that the slow one sets. Neither keeps
-anything that the streams and the resource don't hold: an engine that starts again goes on where they are.
+anything that the streams and the resource don't hold: an engine that starts again goes on where they are. The slow
+one needs no source: where that can't be read, what was released is still counted, scaled for and ended.
 """
 
 from __future__ import annotations
@@ -14,20 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobrun_operator.api import JobRun, JobRunStatus, Phase
+from jobrun_operator.api import JobRun, Phase
 from jobrun_operator.core import counts as counting
-from jobrun_operator.core import lifecycle, reporting, scaling
+from jobrun_operator.core import lifecycle, scaling, stuck
 from jobrun_operator.core.counts import Counts
 from jobrun_operator.core.lifecycle import Fault, Situation, Transition
-from jobrun_operator.core.pacing import Limits, Rate
 from jobrun_operator.core.rates import RateWindow
 from jobrun_operator.core.reasons import Reason
-from jobrun_operator.core.scaling import Observation, ScaleUpLimit, ScalingHistory, ScalingSettings
+from jobrun_operator.core.scaling import Observation, ScalingHistory
 from jobrun_operator.engine import view as views
-from jobrun_operator.engine.gather import Gatherer, Reading
+from jobrun_operator.engine.asked import limits_of, scaling_of
+from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
 from jobrun_operator.engine.ports import (
     Audit,
-    AuditRecord,
     Events,
     LiveStatus,
     Observer,
@@ -40,15 +40,24 @@ from jobrun_operator.engine.ports import (
     WorkersState,
     WorkStreams,
 )
-from jobrun_operator.engine.prepare import SourceChanged, prepare
+from jobrun_operator.engine.prepare import Prepared, SourceChanged, prepare
 from jobrun_operator.engine.releaser import Releaser
+from jobrun_operator.engine.reporter import Reporter
 from jobrun_operator.engine.view import View
-from jobrun_operator.errors import Conflict, Gone, SourceError, SourceUnavailable, TemporaryError
+from jobrun_operator.errors import (
+    Conflict,
+    Gone,
+    InputError,
+    JobRunError,
+    SourceUnavailable,
+    TemporaryError,
+)
 
 log = logging.getLogger(__name__)
 
+_FIRST_WAIT = 0.25
 _LONGEST_WAIT = 10.0
-"""Seconds between tries to read a source that is not there yet, at most."""
+"""Seconds between tries to read a source that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +102,32 @@ class RunEngine:
         self._settings = settings
         self._wake = asyncio.Event()
         self._gatherer = Gatherer(run.uid, ports.observer)
+        self._reporter = Reporter(
+            self.ref,
+            audit=ports.audit,
+            statuses=ports.statuses,
+            events=ports.events,
+            live=ports.live,
+            live_interval=settings.live_interval,
+        )
         self._releaser: Releaser | None = None
         self._source: SourceSummary | None = None
         self._fault: Fault | None = None
-        self._trouble: Fault | None = None
+        self._unread: Fault | None = None
+        """Why the streams could not be read at the last look."""
+        self._unprepared: Fault | None = None
+        """Why releasing can't begin yet."""
+        self._untold: Fault | None = None
+        """Why the last transition could not be made."""
+        self._stream_gone = False
+        self._stuck = stuck.Watch()
         self._released = RateWindow(5.0)
         self._finished_attempts = RateWindow()
         self._ended = RateWindow(30.0)
         self._scaling = ScalingHistory()
-        self._written_at = self._live_at = float("-inf")
-        self._live: JobRunStatus | None = None
         self._scaled: tuple[int, int] | None = None
+        self._conflicts = 0
+        """In a row."""
 
     def update(self, run: JobRun) -> None:
         """The resource as it is now; acts at once."""
@@ -117,42 +141,60 @@ class RunEngine:
     async def main(self) -> None:
         """Until ``done``, or cancelled: then workers and streams are left as they are, for the next engine."""
         releasing = asyncio.create_task(self._release(), name=f"release {self.ref.name}")
+        releasing.add_done_callback(lambda _: self._wake.set())
         try:
             while not self.done.is_set():
                 self._wake.clear()
+                if releasing.done():
+                    releasing.result()  # what is not an error of ours is a bug, and must not look like waiting
                 await self.step()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._settings.interval):
                         await self._wake.wait()
         finally:
             releasing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await releasing
+            await asyncio.wait({releasing})
 
     async def _release(self) -> None:
         """Prepare, as often as it takes, then release."""
-        if views.phase_of(self.run).is_final or views.failing(self.run):
-            return
-        wait = 0.25
-        while True:
+        wait = _FIRST_WAIT
+        while not (views.phase_of(self.run).is_final or views.failing(self.run) or self._fault):
             try:
                 source = self._ports.open_source(self.run)
-                prepared = await prepare(self.ref, source, self._ports.streams, self._ports.observer)
-                break
-            except SourceError as error:
+                prepared = await self._prepare(source)
+            except Gone as error:
+                self._stream_gone, self._fault = True, Fault(Reason.STREAM_LOST, str(error))
+            except InputError as error:
                 changed = isinstance(error, SourceChanged)
                 self._fault = Fault(Reason.SOURCE_CHANGED if changed else Reason.INVALID_SOURCE, str(error))
-                self._wake.set()
-                return
-            except TemporaryError as error:
+            except JobRunError as error:
+                # What the broker refuses for good is tried again too: only a user can tell whether it is.
                 unavailable = isinstance(error, SourceUnavailable)
                 reason = Reason.SOURCE_UNAVAILABLE if unavailable else Reason.BROKER_UNAVAILABLE
-                self._trouble = Fault(reason, str(error))
+                self._unprepared = Fault(reason, str(error))
                 self._wake.set()
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
-        self._source, self._trouble = prepared.summary, None
-        self._releaser = Releaser(
+            else:
+                self._unprepared = None
+                releaser = self._releaser = self._make_releaser(source, prepared)
+                self._wake.set()
+                await releaser.run()
+                self._fault = self._fault or releaser.fault
+
+    async def _prepare(self, source: TaskSource) -> Prepared:
+        return await prepare(
+            self.ref,
+            source,
+            self._ports.streams,
+            self._ports.observer,
+            begun=views.phase_of(self.run) != Phase.PENDING,
+            keeps_results=self.run.spec.results.retain,
+        )
+
+    def _make_releaser(self, source: TaskSource, prepared: Prepared) -> Releaser:
+        self._source = prepared.summary
+        releaser = Releaser(
             self.ref.uid,
             source,
             self._ports.publisher,
@@ -160,82 +202,116 @@ class RunEngine:
             depth=prepared.depth,
             flow=prepared.flow,
         )
-        self._releaser.on_first = self._wake.set
-        self._wake.set()
-        await self._releaser.run()
-        self._fault = self._releaser.fault
-        self._wake.set()
+        releaser.on_first = self._wake.set
+        return releaser
 
     async def step(self) -> None:
         """Gather, decide, apply, once. What can't be done now is tried again at the next step."""
-        now = self._ports.now()
         try:
-            self._set_limits()
-            workers = await self._ports.workers.observe(self.ref.uid)
-            counts, reading = await self._look()
-            transition = lifecycle.decide(self._situation(counts, workers, now))
-            if transition is not None:
-                await self._apply(transition, self._view(counts, workers), now)
-                self._set_limits()
-            await self._align_delivery(reading)
-            await self._scale(reading, counts, workers)
-            await self._report(counts, now)
+            await self._step(self._ports.now())
+            self._conflicts = 0
         except Conflict:
-            # Somebody wrote the resource since: look at it as it is now, and decide again.
-            self.run = await self._ports.statuses.read(self.run)
-            self._wake.set()
+            await self._read_again()
         except Gone:
-            log.info("%s/%s is gone", self.ref.namespace, self.ref.name)
-            self.done.set()
-        except TemporaryError as error:
+            self._find_deleted()
+        except JobRunError as error:
             log.warning("%s/%s: %s", self.ref.namespace, self.ref.name, error)
+
+    async def _step(self, now: datetime) -> None:
+        self._set_limits()
+        workers = await self._ports.workers.observe(self.ref.uid)
+        reading = await self._look()
+        counts = self._counts(reading) if reading else None
+        transition = lifecycle.decide(self._situation(counts, workers, now))
+        if transition is None:
+            self._untold = None
+        else:
+            await self._apply(transition, self._view(counts, workers), now)
+            self._set_limits()
+        stopped = await self._align_delivery(reading)
+        if stopped or not self._holds:  # workers are not sent away while tasks are handed to them
+            await self._scale(reading, counts, workers)
+        workers = await self._ports.workers.observe(self.ref.uid)
+        status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
+        self.run = await self._reporter.report(self.run, status)
+
+    async def _read_again(self) -> None:
+        """Somebody wrote the resource since: look at it as it is now, and decide again."""
+        self._conflicts += 1
+        try:
+            self.run = await self._ports.statuses.read(self.run)
+        except Gone:
+            self._find_deleted()
+        except JobRunError as error:
+            log.warning("%s/%s: %s", self.ref.namespace, self.ref.name, error)
+        if self._conflicts == 1:
+            self._wake.set()  # once: who writes all the time must not make this one spin
+
+    def _find_deleted(self) -> None:
+        log.info("%s/%s is gone", self.ref.namespace, self.ref.name)
+        self._hold()
+        self.done.set()
 
     # --- gather -----------------------------------------------------------------------------------------
 
-    async def _look(self) -> tuple[Counts | None, Reading | None]:
-        if self._releaser is None:
-            return None, None
-        mark = self._releaser.mark()
+    async def _look(self) -> Reading | None:
+        """None where there is nothing to read yet, nothing more to learn, or the streams can't be read now."""
+        phase = views.phase_of(self.run)
+        if phase.is_final or self._stream_gone or (phase == Phase.PENDING and self._releaser is None):
+            return None
+        mark = self._releaser.mark() if self._releaser else None
         try:
             reading = await self._gatherer.read()
-        except Gone as error:
-            await self._find_gone(error)
-            return None, None
+        except StreamGone as error:
+            self._stream_gone = True
+            self._fault = self._fault or Fault(Reason.STREAM_LOST, str(error))
+            return None
+        except ConsumerGone:
+            await self._ports.streams.rebuild_consumer(self.ref.uid, paused=self._holds)
+            return None
+        except CountersGone:
+            await self._ports.streams.rebuild_counters(self.ref.uid)
+            return None
         except TemporaryError as error:
-            self._trouble = Fault(Reason.BROKER_UNAVAILABLE, str(error))
-            return None, None
-        self._trouble = self._trouble_now()
-        self._releaser.observed(mark, reading.depth, reading.flow)
-        counts = self._counts(reading)
-        clock = asyncio.get_running_loop().time()
-        self._released.add(clock, counts.released)
-        self._ended.add(clock, counts.ended)
-        self._finished_attempts.add(clock, max(0, reading.flow.deliveries - reading.flow.held))
-        return counts, reading
+            self._unread = Fault(Reason.BROKER_UNAVAILABLE, str(error))
+            return None
+        self._unread = None
+        self._source = self._source or reading.depth.source
+        if self._releaser is not None and mark is not None:
+            self._releaser.observed(mark, reading.depth, reading.flow)
+        await self._mend(reading)
+        return reading
 
-    async def _find_gone(self, error: Gone) -> None:
-        """The consumer can be made again; the stream, with what was released in it, can't."""
-        if await self._ports.observer.depth(self.ref.uid) is None:
-            self._fault = Fault(Reason.STREAM_LOST, str(error))
-        else:
-            await self._ports.streams.rebuild_consumer(self.ref.uid)
-
-    def _trouble_now(self) -> Fault | None:
-        if self._releaser is not None and self._releaser.trouble:
-            return Fault(Reason.BROKER_UNAVAILABLE, self._releaser.trouble)
-        return None
+    async def _mend(self, reading: Reading) -> None:
+        """A consumer that has lost sight of what is left in the stream is made again."""
+        depth, flow = reading.depth, reading.flow
+        look = stuck.Look(depth.last_seq, depth.messages, flow.waiting, flow.held, flow.deliveries)
+        self._stuck = self._stuck.after(look)
+        if self._stuck.is_stuck:
+            log.warning(
+                "run %s: %d tasks are out of the consumer's sight; it is made again",
+                self.ref.uid,
+                depth.messages,
+            )
+            await self._ports.streams.rebuild_consumer(self.ref.uid, paused=self._holds)
+            self._stuck = stuck.Watch()
 
     def _counts(self, reading: Reading) -> Counts:
-        total = self._source.count if self._source else reading.depth.last_seq
-        return counting.count(
-            total=total,
+        kept = self.run.spec.results.retain and reading.depth.keeps_results
+        counts = counting.count(
+            total=self._source.count if self._source else reading.depth.last_seq,
             last_seq=reading.depth.last_seq,
             messages=reading.depth.messages,
             waiting=reading.flow.waiting,
             failed=reading.ends.failed,
-            kept=reading.ends.succeeded if self.run.spec.results.retain else None,
+            kept=reading.ends.succeeded if kept else None,
             redeliveries=reading.flow.redeliveries,
         )
+        clock = asyncio.get_running_loop().time()
+        self._released.add(clock, counts.released)
+        self._ended.add(clock, counts.ended)
+        self._finished_attempts.add(clock, max(0, reading.flow.deliveries - reading.flow.held))
+        return counts
 
     def _situation(self, counts: Counts | None, workers: WorkersState, now: datetime) -> Situation:
         run = self.run
@@ -256,19 +332,22 @@ class RunEngine:
 
     def _view(self, counts: Counts | None, workers: WorkersState) -> View:
         clock = asyncio.get_running_loop().time()
-        trouble = self._trouble
-        if trouble is None and workers.error:
-            trouble = Fault(Reason.WORKERS_FAILED, workers.error)
         return View(
             counts=counts,
             workers=workers,
             limited_by=self._releaser.limited_by if self._releaser else None,
             errors=self._gatherer.errors,
             source=self._source,
-            trouble=trouble,
+            trouble=self._trouble(workers),
             released_per_second=self._released.rate(clock) or 0.0,
             ended_per_second=self._ended.rate(clock) or 0.0,
         )
+
+    def _trouble(self, workers: WorkersState) -> Fault | None:
+        """What is in the run's way for now, the root first."""
+        releasing = self._releaser.trouble if self._releaser else self._unprepared
+        unstarted = Fault(Reason.WORKERS_FAILED, workers.error) if workers.error else None
+        return self._unread or self._untold or releasing or unstarted
 
     # --- apply ------------------------------------------------------------------------------------------
 
@@ -287,17 +366,21 @@ class RunEngine:
         elif self._releaser is not None and self._source is not None:
             self._releaser.limit(limits_of(self.run, self._source.count))
 
-    async def _align_delivery(self, reading: Reading | None) -> None:
-        """Before workers are sent away, nothing more is handed to them."""
-        if reading is None or views.phase_of(self.run) == Phase.COMPLETED:
-            return
+    async def _align_delivery(self, reading: Reading | None) -> bool:
+        """Deliver or not, as the run's phase asks; returns whether nothing is handed to workers any more."""
+        phase = views.phase_of(self.run)
+        if reading is None or phase == Phase.COMPLETED:
+            return phase.is_final or phase == Phase.PENDING or self._stream_gone
         if reading.flow.paused != self._holds:
             await self._ports.streams.pause(self.ref.uid, paused=self._holds)
+        return self._holds
 
     async def _scale(self, reading: Reading | None, counts: Counts | None, workers: WorkersState) -> None:
         wanted = 0
         history = self._scaling
-        if not self._holds and self._releaser is not None:
+        if not self._holds and reading is None and self._source is None:
+            wanted = workers.desired  # an engine that has just started knows no better than the one before
+        elif not self._holds:
             decision, history = scaling.decide(
                 scaling_of(self.run, self._settings.most_workers),
                 self._observation(reading, counts, workers),
@@ -306,7 +389,14 @@ class RunEngine:
             )
             wanted = decision.replicas
         if (wanted, self.run.metadata.generation) != self._scaled or workers.desired != wanted:
-            await self._ports.workers.scale(self.run, wanted)
+            try:
+                await self._ports.workers.scale(self.run, wanted)
+            except TemporaryError:
+                raise
+            except JobRunError as error:
+                self._fault = self._fault or Fault(Reason.WORKERS_FAILED, str(error))
+                self._wake.set()
+                return
             self._scaled = (wanted, self.run.metadata.generation)
         self._scaling = history
         if views.phase_of(self.run).is_final and not workers.running and not workers.desired:
@@ -315,11 +405,11 @@ class RunEngine:
     def _observation(
         self, reading: Reading | None, counts: Counts | None, workers: WorkersState
     ) -> Observation:
-        assert self._source is not None  # noqa: S101  # there is a releaser, so there is a source
         clock = asyncio.get_running_loop().time()
-        remaining = self._source.count - (counts.released if counts else 0)
+        total = self._source.count if self._source else 0
+        remaining = max(0, total - (counts.released if counts else 0))
         return Observation(
-            asked_rate=self.run.spec.rate_per_second(self._source.count),
+            asked_rate=self.run.spec.rate_per_second(total),
             release_rate=self._released.rate(clock) or 0.0,
             waiting=counts.waiting if counts else None,
             outstanding=counts.outstanding if counts else None,
@@ -327,72 +417,21 @@ class RunEngine:
             running=reading.flow.held if reading else 0,
             replicas=workers.desired,
             ready=workers.ready,
-            more_to_release=remaining > 0,
+            more_to_release=remaining > 0 and self._releaser is not None,
             remaining=remaining,
         )
 
     async def _apply(self, transition: Transition, view: View, now: datetime) -> None:
-        """Audit record, then the status, then the Event: a crash between them repeats, and loses nothing."""
-        run = self.run
-        status = views.render(run, view, transition, self._stream, now)
-        record = AuditRecord(
-            id=f"{run.uid}.{transition.reason}.{run.metadata.resource_version}",
-            run=self.ref,
-            type=transition.reason.value,
-            message=transition.message,
-            time=now.isoformat(),
-            phase=transition.phase.value,
-        )
-        await self._ports.audit.record(record)
-        await self._write(run, status)
-        await self._ports.live.put(self.ref, status)
-        await self._ports.events.publish(
-            self.run, reason=transition.reason.value, message=transition.message, warning=transition.warning
-        )
-        log.info("%s/%s: %s: %s", run.namespace, run.name, transition.reason.value, transition.message)
-
-    async def _report(self, counts: Counts | None, now: datetime) -> None:
-        workers = await self._ports.workers.observe(self.ref.uid)
-        status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
-        clock = asyncio.get_running_loop().time()
-        if status != self._live and clock - self._live_at >= self._settings.live_interval:
-            await self._ports.live.put(self.ref, status)
-            self._live, self._live_at = status, clock
-        last = self.done.is_set() and status != self.run.status
-        if last or reporting.worth_writing(self.run.status, status, clock - self._written_at):
-            await self._write(self.run, status)
-
-    async def _write(self, run: JobRun, status: JobRunStatus) -> None:
-        self.run = await self._ports.statuses.write(run, status)
-        self._written_at = asyncio.get_running_loop().time()
+        status = views.render(self.run, view, transition, self._stream, now)
+        try:
+            self.run = await self._reporter.transition(self.run, status, transition, now)
+        except (Conflict, Gone):
+            raise
+        except JobRunError as error:
+            self._untold = Fault(Reason.BROKER_UNAVAILABLE, str(error))
+        else:
+            self._untold = None
 
     @property
     def _stream(self) -> str:
         return self._settings.stream_name(self.ref.uid)
-
-
-def limits_of(run: JobRun, total: int) -> Limits:
-    """``spec.rate``, ``maxWaiting`` and ``maxOutstanding``, defaults applied."""
-    rate = run.spec.rate
-    return Limits(
-        total=total,
-        rate=Rate(rate.per_second(total), rate.effective_burst(total)) if rate else None,
-        max_waiting=run.spec.effective_max_waiting(total),
-        max_outstanding=run.spec.max_outstanding,
-    )
-
-
-def scaling_of(run: JobRun, most: int | None) -> ScalingSettings:
-    """``spec.scaling``, defaults applied; ``most`` workers where the place has a limit of its own."""
-    scaling_spec = run.spec.scaling
-    up = scaling_spec.scale_up
-    highest = scaling_spec.max_replicas if most is None else min(most, scaling_spec.max_replicas)
-    return ScalingSettings(
-        min_replicas=min(scaling_spec.min_replicas, highest),
-        max_replicas=highest,
-        drain_seconds=scaling_spec.effective_drain_seconds,
-        tasks_per_replica=scaling_spec.tasks_per_replica,
-        scale_up=ScaleUpLimit(up.replicas, up.period_seconds) if up else None,
-        stabilization_seconds=scaling_spec.scale_down.stabilization_window_seconds,
-        concurrency=run.spec.worker.concurrency,
-    )

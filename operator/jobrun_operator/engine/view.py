@@ -58,7 +58,6 @@ def render(
     status = before.model_copy(
         update={
             "observed_generation": run.metadata.generation or None,
-            "limited_by": view.limited_by,
             "replicas": view.workers.desired,
             "ready_replicas": view.workers.ready,
         }
@@ -72,9 +71,26 @@ def render(
     if view.errors:
         shown = [TaskError(index=one.index, attempt=one.attempt, error=one.error) for one in view.errors]
         status = status.model_copy(update={"last_errors": tuple(shown)})
+    status = status.model_copy(update={"limited_by": _limited_by(view, before, status)})
     if view.counts is not None:
-        status = status.model_copy(update=_progress_fields(run, view, view.counts, status))
+        return status.model_copy(update=_progress_fields(run, view, view.counts, status))
+    if status.summary is not None:
+        workers = summary.workers(view.workers.ready, view.workers.desired)
+        return status.model_copy(update={"summary": status.summary.model_copy(update={"workers": workers})})
     return status
+
+
+def _limited_by(view: View, before: JobRunStatus, status: JobRunStatus) -> LimitedBy | None:
+    """The releaser holds in every phase but Running, and would call it a suspension."""
+    if status.phase == Phase.COMPLETED:
+        return LimitedBy.ALL_RELEASED
+    if status.phase == Phase.SUSPENDED:
+        return LimitedBy.SUSPENDED
+    if status.phase != Phase.RUNNING or status.is_true(ConditionType.FAILURE_TARGET):
+        return None
+    if view.limited_by == LimitedBy.SUSPENDED:
+        return None  # about to begin, or to go on
+    return view.limited_by or before.limited_by
 
 
 def _standing_fields(
@@ -99,7 +115,7 @@ def _standing_fields(
         fields["start_time"] = now
     if phase.is_final and before.completion_time is None:
         fields["completion_time"] = now
-    if transition is not None and transition.reason == Reason.RESUMED:
+    if transition is not None and transition.reason == Reason.RESUMED and before.start_time is not None:
         fields["suspended_seconds"] = suspended_seconds(run, now)
     return fields
 
@@ -126,8 +142,8 @@ def _said(run: JobRun, phase: Phase) -> tuple[Reason, str]:
 def _progress_fields(run: JobRun, view: View, counts: Counts, status: JobRunStatus) -> dict[str, object]:
     asked = run.spec.rate.fraction(counts.total) if run.spec.rate else None
     per_second = run.spec.rate_per_second(counts.total)
-    final = status.phase is not None and status.phase.is_final
-    eta = None if final else summary.eta_seconds(counts, view.ended_per_second, per_second)
+    goes_on = status.phase == Phase.RUNNING and not status.is_true(ConditionType.FAILURE_TARGET)
+    eta = summary.eta_seconds(counts, view.ended_per_second, per_second) if goes_on else None
     return {
         "tasks": TaskCounts(
             total=counts.total,
@@ -140,7 +156,7 @@ def _progress_fields(run: JobRun, view: View, counts: Counts, status: JobRunStat
         ),
         "summary": summary.summarize(
             counts,
-            released_per_second=0.0 if final else view.released_per_second,
+            released_per_second=view.released_per_second if goes_on else 0.0,
             asked=asked,
             ready=view.workers.ready,
             wanted=view.workers.desired,

@@ -6,8 +6,10 @@ is then exactly the one that is written in ``layout``, including fields that cli
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +44,11 @@ arrive whole; too many open batches. Each may pass: look at the stream again and
 
 
 class NotFound(JobRunError):
-    """The stream, consumer or message is not there."""
+    """The stream, consumer or message is not there; ``code`` says which."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Refused(JobRunError):
@@ -67,12 +73,17 @@ class BrokerAddress:
 async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -> Client:
     """Connect for good: the client reconnects for ever from here on.
 
-    Raises EnvironmentFault where the broker can't be reached, refuses the credentials, has no JetStream, or is
-    older than 2.12.
+    Raises EnvironmentFault where the broker can't be reached within ``timeout`` seconds, refuses the credentials,
+    has no JetStream, or is older than 2.12.
     """
     client = Client()
+    errors: list[Exception] = []
+    refused = asyncio.Event()
 
     async def on_error(error: Exception) -> None:
+        errors[:] = [error]
+        if "authorization violation" in str(error).lower():
+            refused.set()
         log.debug("broker: %s: %s", type(error).__name__, error)
 
     async def on_disconnect() -> None:
@@ -87,33 +98,63 @@ async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -
         options["user_credentials"] = address.credentials
     if address.user:
         options |= {"user": address.user, "password": address.password}
+    connecting = client.connect(
+        servers=[address.url],
+        name=name,
+        connect_timeout=max(1, int(timeout)),
+        allow_reconnect=True,
+        max_reconnect_attempts=-1,
+        ping_interval=5,
+        max_outstanding_pings=2,
+        error_cb=on_error,
+        disconnected_cb=on_disconnect,
+        reconnected_cb=on_reconnect,
+        **options,
+    )
     try:
-        await client.connect(
-            servers=[address.url],
-            name=name,
-            connect_timeout=max(1, int(timeout)),
-            allow_reconnect=True,
-            max_reconnect_attempts=-1,
-            ping_interval=5,
-            max_outstanding_pings=2,
-            error_cb=on_error,
-            disconnected_cb=on_disconnect,
-            reconnected_cb=on_reconnect,
-            **options,
-        )
-    except (nats.errors.Error, OSError, TimeoutError) as error:
+        await _first_connection(connecting, refused, timeout)
+        await _check_server(client, address)
+    except BaseException as error:
+        await client.close()
+        if not isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
+            raise
+        cause = errors[-1] if errors else error
         raise EnvironmentFault(
-            f"no connection to the broker at {address.url}: {type(error).__name__}: {error}; "
+            f"no connection to the broker at {address.url}: {type(cause).__name__}: {cause}; "
             "check the address, the credentials and that nats-server runs"
         ) from error
+    return client
+
+
+async def _first_connection(
+    connecting: Coroutine[Any, Any, None], refused: asyncio.Event, timeout: float
+) -> None:
+    """The client would try for ever, the first time as well: until it is refused, or ``timeout`` has passed."""
+    attempt, refusal = asyncio.create_task(connecting), asyncio.create_task(refused.wait())
+    try:
+        await asyncio.wait({attempt, refusal}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not attempt.done():
+            raise TimeoutError(f"no answer within {timeout:g} s")
+        attempt.result()
+    finally:
+        attempt.cancel()
+        refusal.cancel()
+        await asyncio.wait({attempt, refusal})
+
+
+async def _check_server(client: Client, address: BrokerAddress) -> None:
     version = client.connected_server_version
     if (version.major, version.minor) < OLDEST_SERVER:
-        await client.close()
         raise EnvironmentFault(
             f"nats-server {version.major}.{version.minor}.{version.patch} at {address.url} is too old: "
             f"JobRun needs {OLDEST_SERVER[0]}.{OLDEST_SERVER[1]} or later"
         )
-    return client
+    try:
+        await JetStream(client).api("INFO")
+    except JobRunError as error:
+        raise EnvironmentFault(
+            f"the broker at {address.url} has no JetStream for this account ({error}); enable it there"
+        ) from error
 
 
 class JetStream:
@@ -146,7 +187,8 @@ class JetStream:
             return await self.client.request(subject, body, timeout=timeout, headers=headers)
         except nats.errors.NoRespondersError:
             raise BrokerUnavailable(
-                "JetStream does not answer: is it enabled on the broker and for this account?"
+                f"nothing on the broker answers to {subject}: is JetStream enabled for this account, "
+                "and is the stream there?"
             ) from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"no answer from the broker ({type(error).__name__})") from error
@@ -162,7 +204,7 @@ def checked(answer: dict[str, Any], what: str) -> dict[str, Any]:
     if code == wire.WRONG_LAST_SEQUENCE:
         raise Conflict(f"{what}: {text}")
     if code in (STREAM_NOT_FOUND, CONSUMER_NOT_FOUND, MESSAGE_NOT_FOUND):
-        raise NotFound(f"{what}: {text}")
+        raise NotFound(f"{what}: {text}", code)
     if code in _BUSY:
         raise BrokerBusy(f"the broker holds back: {text} ({code})")
     if int(error.get("code", 0)) >= 500:

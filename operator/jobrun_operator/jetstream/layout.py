@@ -15,10 +15,14 @@ from jobrun_worker.wire import Names
 
 NANOSECONDS = 1_000_000_000
 
+FOR_EVER = "9999-12-31T23:59:59Z"
+"""Until when a paused consumer is paused."""
+
 FAILED = "failed"
 SUCCEEDED = "succeeded"
 """Consumers of a run's outcomes that never deliver: their ``num_pending`` counts the dead letters and the kept
-results, at the same cost whatever the number (``STREAM.INFO`` with ``subjects_filter`` does not scale)."""
+results, at the same cost whatever the number (``STREAM.INFO`` with ``subjects_filter`` does not scale). Never
+acked, they write nothing; kept in memory they would not survive a restart of the broker."""
 
 _MAX_PULLS = 4096
 """Pull requests that may wait at a consumer: above two for each of 1000 workers."""
@@ -38,7 +42,9 @@ class LayoutSettings:
     events_max_age_seconds: float = 30 * 86_400.0
 
 
-def metadata(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> dict[str, str]:
+def metadata(
+    settings: LayoutSettings, run: RunRef, source: SourceSummary, *, keeps_results: bool
+) -> dict[str, str]:
     """What proves whose stream it is, and what was promised to be in it."""
     return {
         "jobrun-installation": settings.installation,
@@ -49,6 +55,7 @@ def metadata(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> di
         "jobrun-source-count": str(source.count),
         "jobrun-source-digest": source.digest,
         "jobrun-source-version": source.version,
+        "jobrun-keeps-results": "true" if keeps_results else "false",
     }
 
 
@@ -64,11 +71,17 @@ def source_of(meta: Mapping[str, str]) -> SourceSummary | None:
     )
 
 
-def work_stream(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> dict[str, Any]:
+def keeps_results(meta: Mapping[str, str]) -> bool:
+    """Whether results are kept since the first task."""
+    return meta.get("jobrun-keeps-results") == "true"
+
+
+def work_stream(settings: LayoutSettings, uid: str, meta: Mapping[str, str]) -> dict[str, Any]:
+    """``meta``: of ``metadata``."""
     names = settings.names
     return {
-        "name": names.work_stream(run.uid),
-        "subjects": [names.work_subject(run.uid)],
+        "name": names.work_stream(uid),
+        "subjects": [names.work_subject(uid)],
         "retention": "workqueue",  # a task leaves its stream when it is acked, and only then
         "storage": "file",
         "discard": "new",  # a full stream refuses; it never forgets a task
@@ -77,12 +90,12 @@ def work_stream(settings: LayoutSettings, run: RunRef, source: SourceSummary) ->
         "allow_atomic": True,
         "allow_direct": True,
         "duplicate_window": 0,  # exactly-once comes of expected sequences, not of remembered message ids
-        "metadata": metadata(settings, run, source),
+        "metadata": dict(meta),
     }
 
 
-def workers_consumer(settings: LayoutSettings) -> dict[str, Any]:
-    return {
+def workers_consumer(settings: LayoutSettings, *, paused: bool = False) -> dict[str, Any]:
+    return ({"pause_until": FOR_EVER} if paused else {}) | {
         "durable_name": wire.CONSUMER,
         "ack_policy": "explicit",
         "ack_wait": int(settings.ack_wait_seconds * NANOSECONDS),
@@ -94,11 +107,12 @@ def workers_consumer(settings: LayoutSettings) -> dict[str, Any]:
     }
 
 
-def out_stream(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> dict[str, Any]:
+def out_stream(settings: LayoutSettings, uid: str, meta: Mapping[str, str]) -> dict[str, Any]:
+    """``meta``: of ``metadata``."""
     names = settings.names
     return {
-        "name": names.out_stream(run.uid),
-        "subjects": names.out_subjects(run.uid),
+        "name": names.out_stream(uid),
+        "subjects": names.out_subjects(uid),
         "retention": "limits",
         "storage": "file",
         "discard": "new",
@@ -106,18 +120,17 @@ def out_stream(settings: LayoutSettings, run: RunRef, source: SourceSummary) -> 
         "max_msgs_per_subject": 1,
         "num_replicas": settings.replicas,
         "allow_direct": True,
-        "metadata": metadata(settings, run, source),
+        "metadata": dict(meta),
     }
 
 
-def counting_consumer(settings: LayoutSettings, run: RunRef, name: str) -> dict[str, Any]:
+def counting_consumer(settings: LayoutSettings, uid: str, name: str) -> dict[str, Any]:
     subject = settings.names.dead if name == FAILED else settings.names.ok
     return {
         "durable_name": name,
         "ack_policy": "none",
         "deliver_policy": "all",
-        "filter_subject": subject(run.uid, "*"),
-        "mem_storage": True,
+        "filter_subject": subject(uid, "*"),
         "num_replicas": 0,
     }
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow
+from jobrun_operator.errors import Gone
 from jobrun_operator.jetstream import layout
-from jobrun_operator.jetstream.client import JetStream, NotFound
+from jobrun_operator.jetstream.client import CONSUMER_NOT_FOUND, JetStream, NotFound
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_worker import wire
+
+log = logging.getLogger(__name__)
 
 
 class JetStreamObserver:
@@ -59,30 +63,24 @@ class JetStreamObserver:
             paused=bool(info.get("paused")),
         )
 
-    async def ends(self, uid: str) -> Ends:
+    async def ends(self, uid: str) -> Ends | None:
         out = self._names.out_stream(uid)
-        failed, succeeded = await asyncio.gather(
-            *(self._js.api(f"CONSUMER.INFO.{out}.{name}") for name in (layout.FAILED, layout.SUCCEEDED))
-        )
+        try:
+            failed, succeeded = await asyncio.gather(
+                *(self._js.api(f"CONSUMER.INFO.{out}.{name}") for name in (layout.FAILED, layout.SUCCEEDED))
+            )
+        except NotFound as error:
+            if error.code == CONSUMER_NOT_FOUND:
+                return None
+            raise Gone(f"the outcomes of run {uid} are gone from the broker") from error
         return Ends(failed=failed["num_pending"], succeeded=succeeded["num_pending"])
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
         attempt, dead = await asyncio.gather(
             self._last(uid, self._names.attempt(uid, "*")), self._last(uid, self._names.dead(uid, "*"))
         )
-        found = []
-        if attempt is not None:
-            seq, subject, _, body = attempt
-            record = wire.AttemptRecord.decode(body)
-            if record.failures:
-                found.append(
-                    FailedAttempt(seq, int(subject.rsplit(".", 1)[1]), record.failures, record.error)
-                )
-        if dead is not None:
-            seq, subject, headers, body = dead
-            outcome = wire.Outcome.parse(subject, headers, body)
-            found.append(FailedAttempt(seq, outcome.index, outcome.attempts, outcome.error))
-        return found
+        found = [_of_attempt(*attempt) if attempt else None, _of_dead_letter(*dead) if dead else None]
+        return [error for error in found if error is not None]
 
     async def _last(self, uid: str, subject: str) -> tuple[int, str, dict[str, str], bytes] | None:
         """The newest message on ``subject`` (a direct get: source ADR-31)."""
@@ -96,10 +94,30 @@ class JetStreamObserver:
         return int(headers["Nats-Sequence"]), headers["Nats-Subject"], headers, reply.data
 
 
+def _of_attempt(seq: int, subject: str, _headers: dict[str, str], body: bytes) -> FailedAttempt | None:
+    try:
+        record = wire.AttemptRecord.decode(body)
+        index = int(subject.rsplit(".", 1)[1])
+    except ValueError as error:
+        log.warning("%s can't be read: %s", subject, error)
+        return None
+    return FailedAttempt(seq, index, record.failures, record.error) if record.failures else None
+
+
+def _of_dead_letter(seq: int, subject: str, headers: dict[str, str], body: bytes) -> FailedAttempt | None:
+    try:
+        outcome = wire.Outcome.parse(subject, headers, body)
+    except ValueError as error:
+        log.warning("%s can't be read: %s", subject, error)
+        return None
+    return FailedAttempt(seq, outcome.index, outcome.attempts, outcome.error)
+
+
 def _depth(info: dict[str, Any]) -> Depth:
-    state = info["state"]
+    state, meta = info["state"], info["config"].get("metadata") or {}
     return Depth(
         last_seq=state["last_seq"],
         messages=state["messages"],
-        source=layout.source_of(info["config"].get("metadata") or {}),
+        source=layout.source_of(meta),
+        keeps_results=layout.keeps_results(meta),
     )

@@ -15,7 +15,6 @@ from jobrun_worker import wire
 
 log = logging.getLogger(__name__)
 
-_FOR_EVER = "9999-12-31T23:59:59Z"
 _EXISTS = {10058, 10148}
 """A stream, or a consumer, of that name exists with another configuration."""
 
@@ -34,30 +33,35 @@ class JetStreamWorkStreams:
         await self._create_stream(layout.bucket(self._settings, "status", storage="memory"))
         await self._create_stream(layout.bucket(self._settings, "control", storage="file"))
 
-    async def provision(self, run: RunRef, source: SourceSummary) -> None:
+    async def provision(self, run: RunRef, source: SourceSummary, *, keeps_results: bool = False) -> None:
         # Outcomes first: from the moment that a task can be taken, its outcome can be stored.
-        out = self._names.out_stream(run.uid)
-        work = self._names.work_stream(run.uid)
-        await self._create_stream(layout.out_stream(self._settings, run, source))
-        for name in (layout.FAILED, layout.SUCCEEDED):
-            await self._create_consumer(out, layout.counting_consumer(self._settings, run, name))
-        await self._create_stream(layout.work_stream(self._settings, run, source))
-        await self._create_consumer(work, layout.workers_consumer(self._settings))
+        meta = layout.metadata(self._settings, run, source, keeps_results=keeps_results)
+        await self._create_stream(layout.out_stream(self._settings, run.uid, meta))
+        await self.rebuild_counters(run.uid)
+        await self._create_stream(layout.work_stream(self._settings, run.uid, meta))
+        await self._create_consumer(self._names.work_stream(run.uid), layout.workers_consumer(self._settings))
 
     async def pause(self, uid: str, *, paused: bool) -> None:
-        body = {"pause_until": _FOR_EVER} if paused else None
+        body = {"pause_until": layout.FOR_EVER} if paused else None
         await self._js.api(f"CONSUMER.PAUSE.{self._names.work_stream(uid)}.{wire.CONSUMER}", body)
 
-    async def rebuild_consumer(self, uid: str) -> None:
+    async def rebuild_consumer(self, uid: str, *, paused: bool) -> None:
         work = self._names.work_stream(uid)
         with contextlib.suppress(NotFound):  # removed by somebody else, or by the broker itself
             await self._js.api(f"CONSUMER.DELETE.{work}.{wire.CONSUMER}")
-        await self._create_consumer(work, layout.workers_consumer(self._settings))
+        await self._create_consumer(work, layout.workers_consumer(self._settings, paused=paused))
+
+    async def rebuild_counters(self, uid: str) -> None:
+        for name in (layout.FAILED, layout.SUCCEEDED):
+            await self._create_consumer(
+                self._names.out_stream(uid), layout.counting_consumer(self._settings, uid, name)
+            )
 
     async def delete(self, uid: str) -> None:
         # Work first: what is left without a place for its outcome must not be taken any more.
         for stream in (self._names.work_stream(uid), self._names.out_stream(uid)):
             try:
+                await self._check_owner(stream)
                 await self._js.api(f"STREAM.DELETE.{stream}")
             except NotFound:
                 log.debug("%s is gone already", stream)
@@ -69,15 +73,16 @@ class JetStreamWorkStreams:
             if error.code not in _EXISTS:
                 raise
             # Made by an earlier version or with other settings: what is in it counts more than how it is set.
-            await self._check_owner(config)
+            if "metadata" in config:
+                await self._check_owner(config["name"])
 
-    async def _check_owner(self, config: dict[str, Any]) -> None:
-        ours = config.get("metadata", {}).get("jobrun-installation")
-        info = await self._js.api(f"STREAM.INFO.{config['name']}")
-        theirs = info["config"].get("metadata", {}).get("jobrun-installation")
-        if ours and theirs != ours:
+    async def _check_owner(self, stream: str) -> None:
+        """Raises NotFound where it is not there, JobRunError where it is not ours."""
+        info = await self._js.api(f"STREAM.INFO.{stream}")
+        theirs = (info["config"].get("metadata") or {}).get("jobrun-installation")
+        if theirs != self._settings.installation:
             raise JobRunError(
-                f"stream {config['name']} on the broker belongs to another installation ({theirs or 'unknown'}); "
+                f"stream {stream} on the broker belongs to another installation ({theirs or 'unknown'}); "
                 "use another prefix or another broker account"
             )
 
