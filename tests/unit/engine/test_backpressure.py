@@ -1,0 +1,145 @@
+"""Releasing holds while tasks wait for workers, so that calls follow the rate after an outage and a cold start too."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from jobrun_operator.api import LimitedBy
+from support.memory_broker import MemoryBroker, Taken
+from support.pace import most_in_a_window, worst_excess
+from support.release_rig import UID, ReleaseRig, background, every, now, releasing
+from support.virtual_time import until
+
+
+async def test_never_more_wait_than_max_waiting_whoever_takes_them() -> None:
+    chance = random.Random(1)
+    broker = MemoryBroker(delay=lambda: chance.uniform(0, 0.02))
+    async with releasing(5000, broker=broker) as rig:
+        rig.ask(200.0, 50, max_waiting=20)
+        worst = 0
+
+        async def work() -> None:
+            nonlocal worst
+            flow = await broker.flow(UID)
+            assert flow is not None
+            worst = max(worst, flow.waiting)
+            await rig.work(chance.randrange(12))
+
+        async with background(every(0.03, work)):
+            await until(lambda: rig.is_all_released)
+        assert worst == 20
+
+
+async def test_outstanding_tasks_hold_releasing_too() -> None:
+    async with releasing(100) as rig:
+        rig.ask(max_waiting=50, max_outstanding=30)
+        await until(lambda: rig.releaser.limited_by == LimitedBy.OUTSTANDING)
+        assert rig.releaser.released == 30
+        taken = await rig.broker.take(UID, 30)
+        await until(lambda: now() > 5)
+        assert rig.releaser.released == 30  # taken, and not finished
+        for task in taken[:7]:
+            await rig.broker.ack(task)
+        await until(lambda: rig.releaser.released == 37)
+
+
+@pytest.mark.parametrize("burst", [10, 1])
+async def test_after_an_outage_workers_find_what_may_wait_and_then_the_rate(burst: int) -> None:
+    async with releasing(10_000) as rig:
+        rig.ask(10.0, burst, max_waiting=20)
+        await until(lambda: now() > 1000)
+        assert len(rig.times) == 20
+        assert rig.releaser.limited_by == LimitedBy.WAITING
+        back = now()
+        calls: list[float] = []
+        async with background(every(0.01, lambda: _call(rig, calls))):
+            await until(lambda: now() > back + 30)
+        assert calls[19] < back + 0.1
+        assert worst_excess(calls[20:], 10.0, 1.0) < 0.2  # a worker takes its time to look
+        assert len(calls) == pytest.approx(320, abs=5)
+
+
+async def _call(rig: ReleaseRig, calls: list[float]) -> None:
+    for task in await rig.broker.take(UID, 100):
+        calls.append(now())
+        await rig.broker.ack(task)
+
+
+async def test_a_run_slower_than_its_workers_start_keeps_its_rate() -> None:
+    """One task a minute, and workers that need five seconds to take it: waiting is no outage."""
+    async with releasing(60) as rig:
+        rig.ask(1 / 60, max_waiting=1)
+
+        async def work() -> None:
+            if rig.times and now() > rig.times[-1] + 5:
+                await rig.work(1)
+
+        async with background(every(0.1, work)):
+            await until(lambda: rig.is_all_released, seconds=7200)
+        assert now() == pytest.approx(3600, rel=0.01)
+
+
+async def test_redeliveries_are_charged_so_that_calls_keep_to_the_rate() -> None:
+    """Every other call fails and comes again: releases and retries together follow the rate."""
+    async with releasing(2000) as rig:
+        rig.ask(20.0, 20, max_waiting=40)
+        calls: list[float] = []
+        failed: list[Taken] = []
+        chance = random.Random(3)
+
+        async def work() -> None:
+            for task in await rig.broker.take(UID, 100):
+                calls.append(now())
+                if chance.random() < 0.5:
+                    failed.append(task)
+                else:
+                    await rig.broker.ack(task)
+
+        async def retry() -> None:
+            for task in failed:
+                await rig.broker.nak(task)
+            failed.clear()
+
+        async with (
+            background(every(0.05, work)),
+            background(every(1.0, retry)),
+            background(every(1.0, rig.look)),
+        ):
+            await until(lambda: now() > 100)
+        assert most_in_a_window(calls, 10) <= 200 + 20 + 20  # burst, and what was seen a second late
+        assert len(calls) == pytest.approx(2000, rel=0.05)
+        assert len(rig.times) == pytest.approx(1000, rel=0.1)
+
+
+async def test_a_debt_of_redeliveries_is_paid_before_the_next_release() -> None:
+    async with releasing(1000) as rig:
+        rig.ask(1.0, 1)
+        await until(lambda: len(rig.times) == 10)
+        for task in await rig.broker.take(UID, 10):
+            await rig.broker.nak(task)
+        for task in await rig.broker.take(UID, 10):
+            await rig.broker.ack(task)
+        await rig.look()
+        seen = now()
+        await until(lambda: len(rig.times) == 11)
+        assert now() - seen == pytest.approx(11, abs=0.2)
+
+
+async def test_a_look_that_is_answered_late_charges_nothing_twice() -> None:
+    async with releasing(1000) as rig:
+        rig.ask(10.0, 10)
+        await until(lambda: len(rig.times) == 50)
+        old_mark, old = rig.releaser.mark(), (await rig.broker.depth(UID), await rig.broker.flow(UID))
+        for task in await rig.broker.take(UID, 50):
+            await rig.broker.nak(task)
+        await rig.broker.take(UID, 50)
+        await rig.look()
+        assert old[0] is not None
+        assert old[1] is not None
+        rig.releaser.observed(old_mark, *old)
+        await rig.look()
+        seen = now()
+        await until(lambda: len(rig.times) > 50)
+        assert now() - seen == pytest.approx(5, abs=0.3)
