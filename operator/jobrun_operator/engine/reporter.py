@@ -65,17 +65,20 @@ class Reporter:
         log.info("%s/%s: %s: %s", run.namespace, run.name, transition.reason.value, transition.message)
         return stored
 
-    async def report(self, run: JobRun, status: JobRunStatus) -> JobRun:
-        """Show and write ``status`` where that is due; returns the run as stored."""
+    async def report(self, run: JobRun, status: JobRunStatus, *, last: bool) -> JobRun:
+        """Show and write ``status`` where that is due; returns the run as stored. ``last``: no other one follows, so
+        a change is due at any time."""
         clock = asyncio.get_running_loop().time()
-        if status != self._shown and clock - self._shown_at >= self._live_interval:
+        if status != self._shown and (last or clock - self._shown_at >= self._live_interval):
             try:
                 await self._live.put(self._run, status)
             except JobRunError as error:  # a broker that is away must not keep the resource from saying so
                 log.debug("%s/%s: no live status: %s", run.namespace, run.name, error)
             else:
                 self._shown, self._shown_at = status, clock
-        if reporting.worth_writing(run.status, status, clock - self._written_at):
+        if (last and status != run.status) or reporting.worth_writing(
+            run.status, status, clock - self._written_at
+        ):
             return await self._write(run, status)
         return run
 

@@ -233,7 +233,7 @@ class RunEngine:
             await self._scale(reading, counts, workers)
         workers = await self._ports.workers.observe(self.ref.uid)
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
-        self.run = await self._reporter.report(self.run, status)
+        self.run = await self._reporter.report(self.run, status, last=self.done.is_set())
 
     async def _read_again(self) -> None:
         """Somebody wrote the resource since: look at it as it is now, and decide again."""
