@@ -79,7 +79,7 @@ class MemoryStatuses:
         self._runs: dict[str, JobRun] = {}
         self.writes: list[tuple[float, JobRunStatus]] = []
         self.fault: BaseException | None = None
-        self.before_write: Callable[[], None] = lambda: None
+        self.before_write: Callable[[JobRunStatus], None] = lambda status: None
         """Called in every write, before versions are compared."""
 
     def create(self, run: JobRun, uid: str) -> JobRun:
@@ -111,7 +111,7 @@ class MemoryStatuses:
         await asyncio.sleep(0)
         if self.fault is not None:
             raise self.fault
-        self.before_write()
+        self.before_write(status)
         stored = await self.read(run)
         if stored.metadata.resource_version != run.metadata.resource_version:
             raise Conflict(f"{run.name} was changed by somebody else")

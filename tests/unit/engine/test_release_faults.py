@@ -205,7 +205,7 @@ async def test_cancelling_closes_the_source() -> None:
     closed = asyncio.Event()
 
     class Closing(ListedSource):
-        async def read(self, start: int):  # type: ignore[no-untyped-def, override]
+        async def read(self, start: int):  # type: ignore[no-untyped-def]
             try:
                 async for chunk in super().read(start):
                     yield chunk
