@@ -1,0 +1,151 @@
+"""``python helm/generate.py [--check]``: makes what the chart has of other files, and its reference.
+
+Two files: the CRD in the chart, a copy of the one in ``crds/`` (a chart can't read beyond its own folder), and
+``docs/chart-values.md``, from the comments of ``values.yaml`` and from what the chart renders as the broker's
+configuration. With ``--check`` nothing is written, and what is out of date ends the command with exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = ROOT / "helm" / "jobrun"
+CRD = Path("jobrun.dev_jobruns.yaml")
+DOCS = ROOT / "docs" / "chart-values.md"
+
+_HEAD = """\
+<!-- Made by `python helm/generate.py` from helm/jobrun: change the chart, not this file. -->
+
+# Values of the chart
+
+    helm install jobrun helm/jobrun --namespace jobrun --create-namespace --values my-values.yaml
+
+A value that is not in the table is refused, as is one of the wrong kind.
+
+| value | default | meaning |
+|---|---|---|
+"""
+
+_BROKER = """
+## Users of the broker
+
+The included broker has three users, each with the permissions that it needs and no others. On a broker of your own,
+give JobRun an account of its own (a wildcard of NATS can't stand for a part of a stream's name, so permissions can't
+tell JobRun's streams from others in the same account), and in it users with these permissions. With another
+`settings.prefix`, replace `jobrun` in the subjects.
+
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    path: str
+    default: str
+    """As YAML in one line; empty for a group of values."""
+    meaning: str
+
+
+def rows(text: str) -> list[Row]:
+    """The values of ``values.yaml`` in their order. Raises ValueError for one without a comment."""
+    document = yaml.compose(text, Loader=yaml.SafeLoader)
+    if not isinstance(document, yaml.MappingNode):
+        raise ValueError("values.yaml is not a mapping")
+    found = list(_rows(document, (), text.splitlines()))
+    bare = [row.path for row in found if not row.meaning and row.default]
+    if bare:
+        raise ValueError(f"no comment above {', '.join(bare)} in values.yaml")
+    return [row for row in found if row.meaning]
+
+
+def _rows(node: yaml.MappingNode, above: tuple[str, ...], lines: Sequence[str]) -> Iterator[Row]:
+    for key, value in node.value:
+        path, comment = (*above, key.value), _comment(lines, key.start_mark.line, key.start_mark.column)
+        if isinstance(value, yaml.MappingNode) and _is_group(value, lines):
+            yield Row(".".join(path), "", comment)
+            yield from _rows(value, path, lines)
+        else:
+            default = yaml.SafeLoader("").construct_object(value, deep=True)
+            yield Row(".".join(path), _one_line(default), comment)
+
+
+def _is_group(node: yaml.MappingNode, lines: Sequence[str]) -> bool:
+    """Whether the entries are values of their own, with comments, rather than one value together."""
+    return any(
+        _comment(lines, key.start_mark.line, key.start_mark.column)
+        or (isinstance(value, yaml.MappingNode) and _is_group(value, lines))
+        for key, value in node.value
+    )
+
+
+def _comment(lines: Sequence[str], line: int, column: int) -> str:
+    """What stands right above, at the same indentation."""
+    found: list[str] = []
+    start = " " * column + "#"
+    while line and lines[line - 1].startswith(start):
+        line -= 1
+        found.insert(0, lines[line].strip().removeprefix("#").strip())
+    return " ".join(found)
+
+
+def _one_line(default: Any) -> str:
+    return json.dumps(default, ensure_ascii=False)
+
+
+def reference() -> str:
+    """``docs/chart-values.md``."""
+    table = "".join(
+        f"| {_code(row.path)} | {_code(row.default)} | {_cell(row.meaning)} |\n"
+        for row in rows((CHART / "values.yaml").read_text(encoding="utf-8"))
+    )
+    return f"{_HEAD}{table}{_BROKER}{_users()}"
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _users() -> str:
+    """The part of the broker's configuration that says who may do what, as a code block."""
+    with helm_python.Chart.load(CHART) as chart:
+        rendered = chart.render(name="jobrun", namespace="jobrun")
+    config: str = yaml.safe_load(rendered["jobrun/templates/nats/configmap.yaml"])["data"]["nats.conf"]
+    block = config[config.index("\nauthorization {") + 1 :]
+    return textwrap.indent(block.rstrip() + "\n", "    ", lambda line: bool(line.strip()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python helm/generate.py", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, report what is out of date")
+    check = parser.parse_args(arguments).check
+    files = {
+        CHART / "files" / CRD: (ROOT / "crds" / CRD).read_text(encoding="utf-8"),
+        DOCS: reference(),
+    }
+    stale = [path for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text]
+    for path in stale:
+        if check:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date: run `python helm/generate.py`\n")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files[path], encoding="utf-8")
+            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
