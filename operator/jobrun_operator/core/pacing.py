@@ -10,8 +10,8 @@ own clock. Three rules carry it:
   at the event itself.
 * What is charged is the growth of ``last_seq``, whoever caused it, so two engines share one bucket's worth.
 
-Back-pressure that held for so long that the bucket would be full counts as a suspension: workers that come back
-find ``max_waiting`` tasks, and behind them no burst.
+Where back-pressure held for so long that the bucket would be full, what waited is charged once more: the calls of
+workers that come back follow the rate, instead of coming on top of it.
 
 Deliveries that are not a task's first are charged as they are seen, and may leave the bucket in debt: then
 releasing waits until the debt is paid, so that calls keep to the rate on average.
@@ -98,16 +98,16 @@ def room(limits: Limits, stock: Stock) -> int:
     return min(limits.max_outstanding - stock.outstanding, limits.max_waiting - stock.waiting)
 
 
-def after_hold(bucket: Bucket, rate: Rate, since: float, now: float) -> Bucket:
-    """The bucket when back-pressure ends at ``now`` that has held ``since`` then.
+def after_hold(bucket: Bucket, rate: Rate, waited: int, since: float, now: float) -> Bucket:
+    """The bucket when back-pressure ends at ``now`` that has held ``since`` then, with ``waited`` tasks behind it.
 
-    It is emptied only after a time in which it filled anyhow. A slow run, where one task waits for a worker to
-    start before the next is due, thereby keeps what it has earned, and its rate.
+    Those are charged once more after a time in which the bucket filled anyhow: returning workers call them at once,
+    and with what the bucket holds that would be more than a burst. A slow run, where one task waits for a worker to
+    start before the next is due, keeps what it has earned, and its rate.
     """
     if now - since < max(LONG_HOLD, rate.burst / rate.per_second):
         return bucket
-    bucket = bucket.refilled(rate, now)
-    return replace(bucket, level=min(0.0, bucket.level))
+    return bucket.refilled(rate, now).charged(waited)
 
 
 def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:

@@ -67,6 +67,8 @@ class Releaser:
         """Counts what ``released`` went through: tells a look that began before the last change."""
         self._in_flight = False
         self._held_since: float | None = None
+        self._waited = 0
+        """Tasks that waited when back-pressure was last seen to hold."""
         self._repeats = _repeats(flow)
         self.released = depth.last_seq
         """``last_seq`` as last seen."""
@@ -184,18 +186,21 @@ class Releaser:
             self.limited_by = limited_by
             if flow is not None:
                 self._take_look(mark, flow, flow.waiting + flow.held)
-            if self._limits is None or pacing.room(self._limits, self._stock()) > 0:
+            stock = self._stock()
+            if self._limits is None or pacing.room(self._limits, stock) > 0:
                 return
+            self._waited = stock.waiting
             await self._sleep(pause)
             pause = min(pause * 2, _LONGEST_LOOK)
 
     def _notice_hold(self, limits: Limits, stock: Stock, now: float) -> None:
         if pacing.room(limits, stock) <= 0:
             self._held_since = now if self._held_since is None else self._held_since
+            self._waited = stock.waiting
         elif self._held_since is not None:
             since, self._held_since = self._held_since, None
             if limits.rate is not None:
-                self._bucket = pacing.after_hold(self._bucket, limits.rate, since, now)
+                self._bucket = pacing.after_hold(self._bucket, limits.rate, self._waited, since, now)
 
     # --- what is known ----------------------------------------------------------------------------------
 
