@@ -114,7 +114,6 @@ class Worker:
         """Work until ``stop``; returns the exit status of the process."""
         if not await self._connect():
             return self._code
-        self._handler.limit_result(self.broker.max_body)
         await self._handler.open()
         self._spawn(self._keep_alive())
         self._spawn(self.puller.run())
@@ -200,6 +199,7 @@ class Worker:
 
     def _connected(self) -> None:
         self._metrics.connected.set(1)
+        self._handler.limit_result(self.broker.max_body)
         self.puller.wake()
         if self._held:
             self._spawn(self._touch())

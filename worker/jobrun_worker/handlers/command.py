@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 
 from jobrun_worker.describe import LONGEST
@@ -19,7 +19,10 @@ from jobrun_worker.task import Task
 EX_TEMPFAIL = 75
 """Exit status that asks for a retry (sysexits.h)."""
 
-_CHUNK = 64 * 1024
+_STDERR = 4 * LONGEST
+"""Bytes of standard error that are kept."""
+_LEFTOVER = 1.0
+"""Seconds to wait for output that a child outside of the command's process group may hold back."""
 
 
 class CommandHandler:
@@ -32,7 +35,7 @@ class CommandHandler:
         self._retain = retain
         self._environ = {name: value for name, value in inherited.items() if not name.startswith(ENV_PREFIX)}
         self._limit = sys.maxsize
-        self._running: set[Process] = set()
+        self._running: set[int] = set()
 
     @property
     def stuck(self) -> int:
@@ -48,11 +51,13 @@ class CommandHandler:
         self.kill()
 
     def kill(self) -> None:
-        for process in self._running:
-            _kill(process)
+        for pid in self._running:
+            _kill(pid)
 
     async def __call__(self, payload: bytes, task: Task) -> bytes:
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, child = await loop.subprocess_exec(
+            lambda: _Child(self._limit + 1),
             *self._command,
             stdin=PIPE,
             stdout=PIPE if self._retain else DEVNULL,
@@ -60,34 +65,19 @@ class CommandHandler:
             env=self._environ | _environment(task),
             start_new_session=True,
         )
-        self._running.add(process)
+        pid = transport.get_pid()
+        self._running.add(pid)
         try:
-            stdout, stderr = await self._communicate(process, payload)
+            _feed(transport, payload)
+            await child.exited
+            # What it leaves behind in its group ends with it; then nobody holds its pipes open.
+            _kill(pid)
+            await asyncio.wait({child.closed}, timeout=_LEFTOVER)
         finally:
-            # Also what a command leaves behind it: its group is the task's, and ends with it.
-            _kill(process)
-            self._running.discard(process)
-            await asyncio.shield(process.wait())
-        return self._result(process.returncode or 0, stdout, stderr)
-
-    async def _communicate(self, process: Process, payload: bytes) -> tuple[bytes, bytes]:
-        """Both outputs, each bounded, once the command itself has ended."""
-        assert process.stdin is not None  # noqa: S101  # for the type checker: all three are pipes
-        assert process.stderr is not None  # noqa: S101
-        limit = self._limit
-        readers = [
-            asyncio.create_task(_first(process.stdout, limit + 1)),
-            asyncio.create_task(_last(process.stderr, 4 * LONGEST)),
-            asyncio.create_task(_feed(process.stdin, payload)),
-        ]
-        try:
-            await process.wait()
-            _kill(process)  # a child left in the background would keep the pipes open
-            stdout, stderr, _ = await asyncio.gather(*readers)
-        finally:
-            for reader in readers:
-                reader.cancel()
-        return stdout or b"", stderr or b""
+            _kill(pid)
+            self._running.discard(pid)
+            transport.close()
+        return self._result(transport.get_returncode() or 0, bytes(child.stdout), bytes(child.stderr))
 
     def _result(self, status: int, stdout: bytes, stderr: bytes) -> bytes:
         if status == 0:
@@ -111,37 +101,46 @@ def _environment(task: Task) -> dict[str, str]:
     }
 
 
-def _kill(process: Process) -> None:
-    """The command and its children: all that is in its process group."""
+def _kill(pid: int) -> None:
+    """The command and its children: all that is in its process group, which has its id."""
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return  # nothing of it is left
 
 
-async def _feed(stdin: asyncio.StreamWriter, payload: bytes) -> bytes:
-    """A command need not read its payload, so a closed pipe is no error."""
-    try:
-        stdin.write(payload)
-        await stdin.drain()
-        stdin.close()
-        await stdin.wait_closed()
-    except (BrokenPipeError, ConnectionResetError):
-        stdin.close()
-    return b""
+def _feed(transport: asyncio.SubprocessTransport, payload: bytes) -> None:
+    stdin = transport.get_pipe_transport(0)
+    assert isinstance(stdin, asyncio.WriteTransport)  # noqa: S101  # for the type checker
+    stdin.write(payload)
+    stdin.close()  # after what is written; a command that does not read it is no error
 
 
-async def _first(stream: asyncio.StreamReader | None, size: int) -> bytes:
-    """The first ``size`` bytes; the rest is read and dropped, so that the command does not block."""
-    kept = bytearray()
-    while stream is not None and (chunk := await stream.read(_CHUNK)):
-        kept += chunk[: max(0, size - len(kept))]
-    return bytes(kept)
+class _Child(asyncio.SubprocessProtocol):
+    """Collects both outputs, each bounded: of the result the beginning, of the errors the end.
 
+    asyncio's ``Process.wait()`` would wait for the pipes as well, which children left in the background hold open.
+    """
 
-async def _last(stream: asyncio.StreamReader, size: int) -> bytes:
-    kept = bytearray()
-    while chunk := await stream.read(_CHUNK):
-        kept += chunk
-        del kept[:-size]
-    return bytes(kept)
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == 1:
+            self.stdout += data[: max(0, self._most - len(self.stdout))]
+        else:
+            self.stderr += data
+            del self.stderr[:-_STDERR]
+
+    def process_exited(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)

@@ -39,7 +39,9 @@ class HttpHandler:
 
     async def open(self) -> None:
         # The worker's own time limit is the only one: aiohttp's default of 5 minutes would undercut a longer one.
+        # Nor are cookies of one task another's business.
         self._session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             connector=aiohttp.TCPConnector(limit=self._slots),
         )
