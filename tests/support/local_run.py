@@ -223,7 +223,7 @@ class LocalRun:
         """As the data directory has it now; empty before there is any."""
         try:
             found: dict[str, Any] = json.loads((self.data / "jobrun.json").read_bytes()).get("status", {})
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         return found
 

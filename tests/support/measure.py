@@ -1,4 +1,4 @@
-"""What recorded times say: the most in any window, what exceeds a rate, and from when on a rate is kept.
+"""What recorded times say: the most in any window, what exceeds a rate, and from when on a rate is kept or reached.
 
 Times are nanoseconds since the epoch, in ascending order; rates are events per second.
 """
@@ -49,16 +49,13 @@ def kept_from(times: Sequence[int], rate: float, burst: float) -> int | None:
     return found
 
 
-def reached_from(times: Sequence[int], rate: float, slack: float) -> int | None:
-    """The first event from which on no window falls short of ``rate`` by more than ``slack`` events."""
-    found, least_after = None, float("inf")
-    for number in range(len(times) - 1, -1, -1):
-        level = number - rate * (times[number] - times[0]) / SECOND
-        least_after = min(least_after, level)
-        if level - least_after > slack:
-            break
-        found = times[number]
-    return found
+def reached_from(times: Sequence[int], rate: float, seconds: float) -> int | None:
+    """The beginning of the first window of that length with 95 % of ``rate``; None where there is none."""
+    wanted = max(1, int(0.95 * rate * seconds))
+    for first, last in zip(times, times[wanted:], strict=False):
+        if last - first <= seconds * SECOND:
+            return first
+    return None
 
 
 def average_rate(times: Sequence[int]) -> float:

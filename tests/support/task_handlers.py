@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 import zlib
+from functools import cache
 from typing import Any
 
 from jobrun_worker import Fail
@@ -21,13 +22,17 @@ _SECONDS = float(os.environ.get("HANDLER_SECONDS", "0"))
 """How long the slow ones take."""
 _POISON = int(os.environ.get("HANDLER_POISON", "-1"))
 """Index of the task that kills its worker."""
-_LOG = os.open("starts.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 not_callable = "a text"
 
 
+@cache
+def _file() -> int:
+    return os.open("starts.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+
 def _log(task: Task) -> None:
-    os.write(_LOG, b"%d %d %d %d\n" % (time.time_ns(), task.index, task.attempt, os.getpid()))
+    os.write(_file(), b"%d %d %d %d\n" % (time.time_ns(), task.index, task.attempt, os.getpid()))
 
 
 def noop(payload: Any) -> Any:
