@@ -74,7 +74,7 @@ def eta_seconds(counts: Counts, ended_per_second: float, asked_per_second: float
     if asked_per_second is None:
         return by_ends
     by_rate = (counts.total - counts.released) / asked_per_second
-    return by_rate if by_ends is None or counts.released < counts.total else max(by_ends, by_rate)
+    return by_rate if by_ends is None else max(by_ends, by_rate)
 
 
 def summarize(
