@@ -5,15 +5,22 @@ Exit codes: 0 done, 1 the run failed, 2 bad input, 3 the broker or the environme
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobrun_operator.errors import JobRunError
+from jobrun_operator.errors import EnvironmentFault, JobRunError
+
+if TYPE_CHECKING:
+    from jobrun_operator.jetstream.client import BrokerAddress
 
 _PATH = click.Path(path_type=Path)
 
@@ -37,11 +44,21 @@ def local() -> None:
 @local.command("run")
 @click.argument("manifest", metavar="FILE", type=_PATH)
 @click.option("--tasks", type=_PATH, help="A JSON Lines or CSV file as the source of tasks.")
-@click.option("--data-dir", type=_PATH, help="Keep the run here; the same command resumes it. Without: a fresh run.")
-@click.option("--results", type=_PATH, help="Write a JSON line per task here at the end; implies results.retain.")
-@click.option("--max-workers", type=click.IntRange(1, 1000), help="Worker processes at most (default: the cores).")
-@click.option("--port", type=click.IntRange(1, 65535), help="Of the embedded nats-server (default: a free one).")
-@click.option("--json", "as_json", is_flag=True, help="Last line of standard output: the JobRun with its status.")
+@click.option(
+    "--data-dir", type=_PATH, help="Keep the run here; the same command resumes it. Without: a fresh run."
+)
+@click.option(
+    "--results", type=_PATH, help="Write a JSON line per task here at the end; implies results.retain."
+)
+@click.option(
+    "--max-workers", type=click.IntRange(1, 1000), help="Worker processes at most (default: the cores)."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Of the embedded nats-server (default: a free one)."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Last line of standard output: the JobRun with its status."
+)
 def local_run(
     manifest: Path,
     tasks: Path | None,
@@ -61,6 +78,111 @@ def local_run(
 
     options = LocalRunOptions(manifest, tasks, data_dir, results, max_workers, port or 0, as_json)
     sys.exit(command(options))
+
+
+def _broker_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How to reach a cluster's broker; handed over as one BrokerAddress."""
+
+    @click.option(
+        "--nats-url", envvar="JOBRUN_NATS_URL", default="", help="The broker's address [JOBRUN_NATS_URL]."
+    )
+    @click.option(
+        "--nats-creds",
+        envvar="JOBRUN_NATS_CREDENTIALS",
+        default="",
+        help="A .creds file [JOBRUN_NATS_CREDENTIALS].",
+    )
+    @click.option(
+        "--nats-user",
+        envvar="JOBRUN_NATS_USER",
+        default="",
+        help="A user [JOBRUN_NATS_USER]; the password is taken from JOBRUN_NATS_PASSWORD.",
+    )
+    @click.option(
+        "--nats-ca",
+        envvar="JOBRUN_NATS_TLS_CA",
+        default="",
+        help="The authority that signed the broker's certificate, a file [JOBRUN_NATS_TLS_CA].",
+    )
+    @functools.wraps(command)
+    def with_broker(nats_url: str, nats_creds: str, nats_user: str, nats_ca: str, **others: object) -> None:
+        from jobrun_operator.jetstream.client import BrokerAddress
+
+        password = os.environ.get("JOBRUN_NATS_PASSWORD", "")
+        command(broker=BrokerAddress(nats_url, nats_user, password, nats_creds, nats_ca), **others)
+
+    return with_broker
+
+
+@cli.command()
+@click.argument("manifest", metavar="FILE", type=_PATH)
+@click.option(
+    "--tasks", type=_PATH, required=True, metavar="DATA", help="A JSON Lines or CSV file: the tasks."
+)
+@click.option("--namespace", "-n", help="Of the run (default: the manifest's, else the context's).")
+@click.option("--kubeconfig", type=_PATH, help="Default: KUBECONFIG, else ~/.kube/config.")
+@click.option("--context", help="Of the kubeconfig (default: its current one).")
+@click.option("--bucket", default="tasks", show_default=True, help="Of the object store, for the data.")
+@click.option("--wait", is_flag=True, help="Tell how it goes, until the run has ended.")
+@_broker_options
+def submit(broker: BrokerAddress, **given: Any) -> None:
+    """Run the JobRun of a manifest on a cluster, with a file of data as its tasks.
+
+    Every line of the data is checked first. The same command again changes nothing. Exit code 0: handed in (with --wait:
+    Completed), 1: Failed, 2: bad manifest, data or option, 3: the broker or the Kubernetes API.
+    """
+    with _extra("operator"):
+        from jobrun_operator.commands.submit import SubmitOptions
+        from jobrun_operator.commands.submit import submit as command
+    sys.exit(command(SubmitOptions(broker=broker, **given)))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--namespace", "-n", help="Of the run (default: default).")
+@click.option(
+    "--data-dir", type=_PATH, help="Of a local run (jobrun local run --data-dir), in place of a broker."
+)
+@click.option("--output", "-o", type=_PATH, help="Write into this file (default: standard output).")
+@click.option("--uid", default="", help="Which run of this name; default: the newest.")
+@click.option(
+    "--prefix",
+    envvar="JOBRUN_PREFIX",
+    default="jobrun",
+    help="Of the installation's streams [JOBRUN_PREFIX].",
+)
+@_broker_options
+def results(broker: BrokerAddress, **given: Any) -> None:
+    """Print how the tasks of a run ended: a JSON line each, in the order of index.
+
+    Successes are there where the run has results.retain; dead letters always. Exit code 2: no such run or a bad option,
+    3: the broker or the data directory.
+    """
+    with _extra("local"):
+        from jobrun_operator.commands.results import ResultsOptions
+        from jobrun_operator.commands.results import results as command
+
+        options = ResultsOptions(broker=broker, **given)
+        sys.exit(command(options))
+
+
+@contextlib.contextmanager
+def _extra(extra: str) -> Iterator[None]:
+    """A module that is not installed is named together with what brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"the module {error.name} is missing: pip install 'jobrun[{extra}]'"
+        ) from error
+
+
+@cli.command()
+def operator() -> None:
+    """Take care of the JobRuns of a cluster; its settings are JOBRUN_* in the environment."""
+    from jobrun_operator.commands.operator import operator as command
+
+    sys.exit(command(os.environ))
 
 
 @cli.command()

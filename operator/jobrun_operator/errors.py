@@ -57,3 +57,15 @@ class Conflict(TemporaryError):
 
 class Gone(JobRunError):
     """The resource or stream is not there any more."""
+
+
+class ApiUnavailable(TemporaryError):
+    """The Kubernetes API did not answer, or can't serve this now."""
+
+
+class NotAllowed(TemporaryError):
+    """The Kubernetes API does not allow it (401, 403): permissions, a quota or an admission rule must change."""
+
+
+class Refused(JobRunError):
+    """The Kubernetes API refuses an object for good: it is not valid as it is."""

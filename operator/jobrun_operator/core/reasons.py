@@ -41,6 +41,7 @@ class Reason(StrEnum):
         "CompletedWithFailures",
         "Every task has ended, some as dead letters; see lastErrors and the dead letters.",
     )
+    INVALID_SPEC = "InvalidSpec", "The run can't be accepted as it is written; nothing was started."
     INVALID_SOURCE = "InvalidSource", "The tasks can't be used as they are; nothing was released."
     SOURCE_CHANGED = (
         "SourceChanged",

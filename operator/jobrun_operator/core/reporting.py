@@ -16,11 +16,12 @@ def worth_writing(written: JobRunStatus, now: JobRunStatus, seconds_since: float
     moved by a percent or 10 seconds have passed, but never twice a second; what has not changed is not written."""
     if written == now or seconds_since < LEAST_SECONDS:
         return False
-    changed = _standing(written) != _standing(now) or _progress(written) != _progress(now)
+    changed = standing(written) != standing(now) or _progress(written) != _progress(now)
     return changed or seconds_since >= MOST_SECONDS
 
 
-def _standing(status: JobRunStatus) -> tuple[object, ...]:
+def standing(status: JobRunStatus) -> tuple[object, ...]:
+    """What of a status is more than progress."""
     conditions = tuple(
         (condition.type, condition.status, condition.reason) for condition in status.conditions
     )

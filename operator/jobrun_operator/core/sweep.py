@@ -39,6 +39,7 @@ def candidates(
     known: Collection[str],
     namespaces: Collection[str] | None,
     now: datetime,
+    least_age: timedelta = LEAST_AGE,
 ) -> list[OwnedStreams]:
     """Streams to ask the API about: not of a run that is known to exist, watched (None: all), and old enough."""
     return [
@@ -46,7 +47,7 @@ def candidates(
         for stream in streams
         if stream.uid not in known
         and (namespaces is None or stream.namespace in namespaces)
-        and now - stream.created >= LEAST_AGE
+        and now - stream.created >= least_age
     ]
 
 

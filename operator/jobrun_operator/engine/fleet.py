@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from jobrun_operator.api import JobRun
 from jobrun_operator.core import cleanup, sweep
+from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.sweep import OwnedStreams, Suspects
 from jobrun_operator.engine.ports import RunRef
-from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
+from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine, is_newer
 from jobrun_operator.errors import JobRunError
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class FleetSettings:
 
     relist_seconds: float = 60.0
     namespaces: frozenset[str] | None = None
+    sweep_age_seconds: float = sweep.LEAST_AGE.total_seconds()
+    """Streams that are younger are never swept."""
 
 
 @dataclass
@@ -91,6 +95,10 @@ class Fleet:
     def __len__(self) -> int:
         return len(self._members)
 
+    def __iter__(self) -> Iterator[JobRun]:
+        """The runs that are known, as they are known."""
+        return iter([member.engine.run for member in self._members.values()])
+
     def tell(self, run: JobRun) -> None:
         """This run exists, and looks like this."""
         member = self._members.get(run.uid)
@@ -113,6 +121,14 @@ class Fleet:
             self._background.add(freeing)
             freeing.add_done_callback(self._background.discard)
 
+    def fail(self, uid: str, fault: Fault) -> bool:
+        """This run can't go on. Returns whether it is taken care of here: if not, nothing of it was begun here."""
+        member = self._members.get(uid)
+        if member is None:
+            return False
+        member.engine.fail(fault)
+        return True
+
     def relist(self) -> None:
         """List soon: a watch was cut, or the API was away."""
         self._relist.set()
@@ -123,21 +139,25 @@ class Fleet:
         next_list = loop.time()
         try:
             while True:
-                self.beat = loop.time()
+                self._alive()
                 if self._relist.is_set() or loop.time() >= next_list:
                     self._relist.clear()
-                    await self._guarded(self._compare)
-                    await self._guarded(self._sweep)
+                    # A list that failed says nothing about what exists, so nothing is swept after it.
+                    if await self._guarded("comparing with the API", self._compare()):
+                        await self._guarded("sweeping", self._sweep())
                     next_list = loop.time() + self._settings.relist_seconds
-                await self._guarded(self._clean_up)
+                await self._clean_up()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_CLEANUP_SECONDS):
+                    async with asyncio.timeout(min(_CLEANUP_SECONDS, self._settings.relist_seconds)):
                         await self._relist.wait()
         finally:
             tasks = [member.task for member in self._members.values() if member.task] + list(self._background)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _alive(self) -> None:
+        self.beat = asyncio.get_running_loop().time()
 
     # --- each run ---------------------------------------------------------------------------------------
 
@@ -178,6 +198,7 @@ class Fleet:
         listed = set()
         before = set(self._members)
         async for run in self._runs.list():
+            self._alive()
             listed.add(run.uid)
             self.tell(run)
         for uid in before - listed:
@@ -192,41 +213,44 @@ class Fleet:
             if not member.engine.done.is_set():
                 continue
             what = cleanup.due(run, freed=member.freed, now=now)
-            if what.free:
-                await self._free(uid)
+            if what.free and await self._guarded(f"freeing {run.namespace}/{run.name}", self._free(uid)):
                 member.freed = True
                 log.info("%s/%s: freed its streams and workers", run.namespace, run.name)
-            if what.delete:
-                await self._runs.delete(run)
+            deleting = what.delete and self._guarded(
+                f"deleting {run.namespace}/{run.name}", self._runs.delete(run)
+            )
+            if deleting and await deleting:
                 log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", run.namespace, run.name)
                 self.forget(uid)
+            self._alive()
 
     async def _sweep(self) -> None:
-        owned = await self._ownership.owned()
         doubtful = sweep.candidates(
-            owned, known=self._members.keys(), namespaces=self._settings.namespaces, now=self._ports.now()
+            await self._ownership.owned(),
+            known=self._members.keys(),
+            namespaces=self._settings.namespaces,
+            now=self._ports.now(),
+            least_age=timedelta(seconds=self._settings.sweep_age_seconds),
         )
-        answers = {
-            one.uid: await self._runs.exists(RunRef(one.namespace, one.name, one.uid)) for one in doubtful
-        }
+        answers = {}
+        for one in doubtful:
+            answers[one.uid] = await self._runs.exists(RunRef(one.namespace, one.name, one.uid))
+            self._alive()
         self._suspects, condemned = sweep.judge(self._suspects, answers)
         for uid in condemned:
-            log.info("sweeping the streams of run %s, which does not exist any more", uid)
-            await self._free(uid)
+            if uid not in self._members:
+                log.info("sweeping the streams of run %s, which does not exist any more", uid)
+                await self._guarded(f"sweeping run {uid}", self._free(uid))
 
-    async def _guarded(self, what: Callable[[], Awaitable[None]]) -> None:
-        """What can't be done now is done at a later turn; the loop goes on."""
+    async def _guarded(self, what: str, work: Awaitable[None]) -> bool:
+        """Whether it was done; what can't be done now is done at a later turn, and the loop goes on."""
         try:
-            await what()
+            await work
         except JobRunError as error:
-            log.warning("%s: %s; trying again later", getattr(what, "__name__", "task").strip("_"), error)
-
-
-def is_newer(run: JobRun, known: JobRun) -> bool:
-    """Whether ``run`` is a later state of the object than ``known``.
-
-    Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504); where one is not a number, what
-    arrives last is taken.
-    """
-    new, old = run.metadata.resource_version, known.metadata.resource_version
-    return int(new) > int(old) if new.isdigit() and old.isdigit() else new != old
+            log.warning("%s: %s; trying again later", what, error)
+            return False
+        except Exception:
+            # A fault of ours must not stop what is done for all other runs; nothing but the log can tell of it.
+            log.exception("%s failed", what)
+            return False
+        return True

@@ -136,6 +136,16 @@ class RunEngine:
             self._hold()
         self._wake.set()
 
+    def fail(self, fault: Fault) -> None:
+        """The run can't go on, by what somebody else has found; it ends as any failure does."""
+        self._fault = self._fault or fault
+        self._wake.set()
+
+    def _take(self, stored: JobRun) -> None:
+        """What a request has answered, unless an edit that came meanwhile is newer."""
+        if is_newer(stored, self.run):
+            self.run = stored
+
     # --- the loops --------------------------------------------------------------------------------------
 
     async def main(self) -> None:
@@ -233,13 +243,13 @@ class RunEngine:
             await self._scale(reading, counts, workers)
         workers = await self._ports.workers.observe(self.ref.uid)
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
-        self.run = await self._reporter.report(self.run, status, last=self.done.is_set())
+        self._take(await self._reporter.report(self.run, status, last=self.done.is_set()))
 
     async def _read_again(self) -> None:
         """Somebody wrote the resource since: look at it as it is now, and decide again."""
         self._conflicts += 1
         try:
-            self.run = await self._ports.statuses.read(self.run)
+            self._take(await self._ports.statuses.read(self.run))
         except Gone:
             self._find_deleted()
         except JobRunError as error:
@@ -424,7 +434,7 @@ class RunEngine:
     async def _apply(self, transition: Transition, view: View, now: datetime) -> None:
         status = views.render(self.run, view, transition, self._stream, now)
         try:
-            self.run = await self._reporter.transition(self.run, status, transition, now)
+            self._take(await self._reporter.transition(self.run, status, transition, now))
         except (Conflict, Gone):
             raise
         except JobRunError as error:
@@ -435,3 +445,13 @@ class RunEngine:
     @property
     def _stream(self) -> str:
         return self._settings.stream_name(self.ref.uid)
+
+
+def is_newer(run: JobRun, known: JobRun) -> bool:
+    """Whether ``run`` is a later state of the object than ``known``.
+
+    Resource versions may be compared as numbers since Kubernetes 1.35 (KEP-5504); where one is not a number, what
+    arrives last is taken.
+    """
+    new, old = run.metadata.resource_version, known.metadata.resource_version
+    return int(new) > int(old) if new.isdigit() and old.isdigit() else new != old

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +69,8 @@ class BrokerAddress:
     password: str = field(default="", repr=False)
     credentials: str = ""
     """Path of a ``.creds`` file."""
+    tls_ca: str = ""
+    """Path of the certificate authority that signed the broker's certificate."""
 
 
 async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -> Client:
@@ -98,8 +101,15 @@ async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -
         options["user_credentials"] = address.credentials
     if address.user:
         options |= {"user": address.user, "password": address.password}
+    if address.tls_ca:
+        try:
+            options["tls"] = ssl.create_default_context(cafile=address.tls_ca)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"the broker's authority {address.tls_ca} can't be read: {error}"
+            ) from error
     connecting = client.connect(
-        servers=[address.url],
+        servers=address.url.split(","),
         name=name,
         connect_timeout=max(1, int(timeout)),
         allow_reconnect=True,

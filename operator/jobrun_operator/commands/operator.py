@@ -1,0 +1,271 @@
+"""``jobrun operator``: the engine for all runs of a cluster, or of some of its namespaces.
+
+It waits for what it needs (the API, the CRD, the broker), saying so, rather than ending; it ends within seconds of a
+SIGTERM, and leaves runs, streams and workers as they are: workers go on with what is released, and the next operator
+goes on where this one was. Two at once are harmless: the broker lets each task be released once, and the API server
+lets one status follow another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from nats.aio.client import Client
+
+from jobrun_operator.api import API_VERSION, PLURAL
+from jobrun_operator.engine.fleet import Fleet, FleetSettings
+from jobrun_operator.engine.run import EngineSettings, Ports
+from jobrun_operator.engine.shared import SharedObserver
+from jobrun_operator.errors import Gone, JobRunError
+from jobrun_operator.jetstream.client import BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.layout import LayoutSettings
+from jobrun_operator.jetstream.objects import NatsObjects
+from jobrun_operator.jetstream.observer import JetStreamObserver
+from jobrun_operator.jetstream.ownership import JetStreamOwnership
+from jobrun_operator.jetstream.publisher import JetStreamPublisher
+from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
+from jobrun_operator.jetstream.streams import JetStreamWorkStreams
+from jobrun_operator.kubernetes import health, logs
+from jobrun_operator.kubernetes.announced import AnnouncedStatuses
+from jobrun_operator.kubernetes.api import KubeApi, collection, load_configuration, metadata
+from jobrun_operator.kubernetes.budget import WriteBudget
+from jobrun_operator.kubernetes.configs import KubeConfigMaps, KubeSecrets
+from jobrun_operator.kubernetes.deployments import DeploymentWorkers
+from jobrun_operator.kubernetes.events import KubeEvents
+from jobrun_operator.kubernetes.freshness import Freshness
+from jobrun_operator.kubernetes.informer import Informer
+from jobrun_operator.kubernetes.intake import Intake
+from jobrun_operator.kubernetes.observation import kept_of_pod
+from jobrun_operator.kubernetes.refusals import Refusals
+from jobrun_operator.kubernetes.runs import KubeRuns
+from jobrun_operator.kubernetes.statuses import KubeStatuses
+from jobrun_operator.kubernetes.template import UID_LABEL, WorkerPlace
+from jobrun_operator.kubernetes.watch import JobRunWatch
+from jobrun_operator.metrics import OperatorMetrics
+from jobrun_operator.settings import OperatorSettings
+from jobrun_operator.tasks import SourcePorts, open_source
+from jobrun_worker.wire import PAYLOAD_MARGIN, Names
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 10.0
+"""Seconds between tries of what the operator can't begin without."""
+
+_STOP_SECONDS = 5.0
+
+Found = TypeVar("Found")
+
+
+def operator(environ: Mapping[str, str]) -> int:
+    """Run it until it is told to stop; returns the exit code. Raises InputError (2) and EnvironmentFault (3)."""
+    settings = OperatorSettings.from_env(environ)
+    logs.configure(settings.log_format, settings.log_level)
+    return asyncio.run(Operator(settings).main())
+
+
+class Operator:
+    """One process, from its settings to its exit code."""
+
+    def __init__(self, settings: OperatorSettings) -> None:
+        self._settings = settings
+        self._metrics = OperatorMetrics()
+        self._stop = asyncio.Event()
+        self._waiting_for = "starting"
+        """What it can't begin without; empty once it has begun."""
+
+    async def main(self) -> int:
+        loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            page = health.Health(self._metrics, self._settings.port)
+            page.ready = lambda: self._waiting_for
+            port = await page.start()
+            stack.push_async_callback(page.stop)
+            log.info("/healthz, /readyz and /metrics are on port %d", port)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._on_signal, number)
+            running = asyncio.create_task(self._run(page), name="operator")
+            stopping = asyncio.create_task(self._stop.wait(), name="stop")
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if running.done():
+                running.result()
+                return 1
+            running.cancel()
+            await asyncio.wait({running}, timeout=_STOP_SECONDS)
+        log.info("stopped; workers go on with what is released")
+        return 0
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        log.info("%s: stopping", signal.Signals(number).name)
+        self._stop.set()
+
+    async def _run(self, page: health.Health) -> None:
+        settings = self._settings
+        async with AsyncExitStack() as stack:
+            configuration = await load_configuration()
+            api = KubeApi(configuration, self._metrics)
+            stack.push_async_callback(api.close)
+            installation = f"{await self._wait(lambda: _cluster(api))}/{settings.release}"
+            await self._wait(lambda: _crd(api, settings))
+            client = await self._wait(lambda: connect(_address(settings), "jobrun operator"))
+            stack.push_async_callback(client.close)
+            js = JetStream(client)
+            layout = LayoutSettings(
+                installation=installation,
+                names=Names(settings.prefix),
+                replicas=settings.stream_replicas,
+                work_max_bytes=settings.work_max_bytes,
+                ack_wait_seconds=settings.ack_wait_seconds,
+            )
+            await self._wait(JetStreamWorkStreams(js, layout).provision_installation)
+            parts = _Parts(settings, self._metrics, api, js, layout)
+            watch = JobRunWatch(
+                configuration,
+                settings.watch_namespaces,
+                parts.intake.event,
+                on_start=self._metrics.watch_starts.inc,
+            )
+            page.alive, page.ready = parts.alive, parts.ready
+            page.before_metrics = parts.measure
+            self._metrics.runs = lambda: parts.fleet
+            log.info("taking care of the runs of installation %s", installation)
+            async with asyncio.TaskGroup() as group:
+                for name, work in (
+                    ("deployments", parts.deployments.main()),
+                    ("pods", parts.pods.main()),
+                    ("fleet", parts.fleet.main()),
+                    ("watch", watch.main()),
+                ):
+                    group.create_task(work, name=name)
+
+    async def _wait(self, attempt: Callable[[], Awaitable[Found]]) -> Found:
+        """``attempt``, as often as it takes; what it waits for is logged and on /readyz."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                return await attempt()
+            except JobRunError as error:
+                self._waiting_for = str(error)
+                log.warning("waiting: %s", error)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+
+class _Parts:
+    """All adapters of one process, and the fleet over them."""
+
+    def __init__(
+        self,
+        settings: OperatorSettings,
+        metrics: OperatorMetrics,
+        api: KubeApi,
+        js: JetStream,
+        layout: LayoutSettings,
+    ) -> None:
+        self._metrics = metrics
+        self._api = api
+        self._client: Client = js.client
+        namespaces = settings.watch_namespaces
+        self.deployments = Informer(api, _paths("apps/v1", "deployments", namespaces), UID_LABEL)
+        self.pods = Informer(api, _paths("v1", "pods", namespaces), UID_LABEL, keep=kept_of_pod)
+        budget = WriteBudget(settings.api_writes_per_second, on_waiting=metrics.api_writes_held.set)
+        events = KubeEvents(api, budget)
+        secrets = KubeSecrets(api)
+        sources = SourcePorts(
+            config_maps=KubeConfigMaps(api), secrets=secrets, objects=NatsObjects(js.client)
+        )
+        place = WorkerPlace(
+            nats_url=settings.worker_nats_url or settings.nats_url,
+            prefix=settings.prefix,
+            ack_wait_seconds=settings.ack_wait_seconds,
+            nats_secret=settings.worker_nats_secret,
+        )
+        ports = Ports(
+            streams=JetStreamWorkStreams(js, layout),
+            observer=SharedObserver(JetStreamObserver(js, layout)),
+            publisher=JetStreamPublisher(js, layout.names),
+            audit=JetStreamAudit(js, layout.names),
+            live=JetStreamLiveStatus(js, layout.names),
+            statuses=AnnouncedStatuses(KubeStatuses(api, budget), events),
+            events=events,
+            workers=DeploymentWorkers(api, self.deployments, self.pods, secrets, budget, place),
+            open_source=lambda run: open_source(
+                run.spec.tasks,
+                namespace=run.namespace,
+                ports=sources,
+                max_payload=js.client.max_payload - PAYLOAD_MARGIN,
+            ),
+            now=lambda: datetime.now(UTC),
+        )
+        self.freshness = Freshness()
+        refusals = Refusals(api, budget, lambda uid, fault: self.fleet.fail(uid, fault))
+        runs = KubeRuns(api, namespaces, refusals.refuse)
+        self.fleet = Fleet(
+            ports,
+            runs,
+            JetStreamOwnership(js, layout),
+            EngineSettings(interval=settings.interval_seconds, stream_name=layout.names.work_stream),
+            FleetSettings(
+                relist_seconds=settings.relist_seconds,
+                namespaces=frozenset(namespaces) or None,
+                sweep_age_seconds=settings.sweep_age_seconds,
+            ),
+        )
+        self.intake = Intake(self.fleet, refusals, self.freshness)
+        runs.on_listed = self.intake.listed
+
+    def alive(self) -> str:
+        now = asyncio.get_running_loop().time()
+        beat_age = now - self.fleet.beat if self.fleet.beat else 0.0
+        return health.alive(beat_age, self.freshness.behind(now))
+
+    def ready(self) -> str:
+        if not self._client.is_connected:
+            return "not connected to the broker"
+        if self._api.trouble:
+            return self._api.trouble
+        return "" if self.deployments.synced and self.pods.synced else "workers are not listed yet"
+
+    def measure(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._metrics.broker_connected.set(bool(self._client.is_connected))
+        self._metrics.fleet_beat.set(now - self.fleet.beat if self.fleet.beat else 0.0)
+        self._metrics.watch_behind.set(self.freshness.behind(now))
+
+
+async def _cluster(api: KubeApi) -> str:
+    """What tells this cluster from all others: the uid of the namespace that every cluster has."""
+    return str(metadata(await api.get("/api/v1/namespaces/kube-system"))["uid"])
+
+
+async def _crd(api: KubeApi, settings: OperatorSettings) -> None:
+    for path in _paths(API_VERSION, PLURAL, settings.watch_namespaces):
+        try:
+            await api.get(path, limit="1")
+        except Gone as error:
+            raise JobRunError(
+                f"the CustomResourceDefinition {PLURAL}.{API_VERSION.split('/')[0]} is not installed: "
+                "jobrun crds | kubectl apply -f -"
+            ) from error
+
+
+def _paths(group_version: str, plural: str, namespaces: tuple[str, ...]) -> list[str]:
+    return [collection(group_version, plural, one) for one in namespaces] or [
+        collection(group_version, plural)
+    ]
+
+
+def _address(settings: OperatorSettings) -> BrokerAddress:
+    return BrokerAddress(
+        url=settings.nats_url,
+        user=settings.nats_user,
+        password=settings.nats_password,
+        credentials=settings.nats_credentials,
+        tls_ca=settings.nats_tls_ca,
+    )

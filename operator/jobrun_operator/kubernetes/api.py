@@ -1,0 +1,218 @@
+"""The Kubernetes API as requests of JSON, with our errors instead of the client's: the one place that talks to it.
+
+The official client brings the addresses, credentials, their renewal and TLS. Objects stay JSON as they came: what is
+read is written back without loss, and server-side apply sends what it means and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from time import monotonic
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config.config_exception import ConfigException
+
+from jobrun_operator.errors import (
+    ApiUnavailable,
+    Conflict,
+    EnvironmentFault,
+    Gone,
+    JobRunError,
+    NotAllowed,
+    Refused,
+)
+from jobrun_operator.metrics import OperatorMetrics
+
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+
+REQUEST_SECONDS = 15.0
+"""An API server that is alive answers in milliseconds; one that does not must not hold a run for minutes."""
+
+_MOST_TRIES = 4
+_LONGEST_ASKED_WAIT = 10.0
+"""Seconds that the server may ask to wait (``Retry-After`` of a 429) before a request is given up for now."""
+
+Object = dict[str, Any]
+
+
+class Expired(ApiUnavailable):
+    """A list or watch goes on from a version that the server does not have any more: begin again (410)."""
+
+
+async def load_configuration() -> Configuration:
+    """In a pod its service account's, else that of ``KUBECONFIG``. Raises EnvironmentFault."""
+    configuration = Configuration()
+    try:
+        kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except ConfigException:
+        try:
+            await kube_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except (ConfigException, OSError) as error:
+            raise EnvironmentFault(
+                f"no way to a Kubernetes API: not in a pod, and no usable kubeconfig ({error}); set KUBECONFIG"
+            ) from error
+    return configuration
+
+
+class KubeApi:
+    """``path`` is that of the API, such as ``/apis/apps/v1/namespaces/default/deployments``."""
+
+    def __init__(self, configuration: Configuration, metrics: OperatorMetrics) -> None:
+        self._client = ApiClient(configuration)
+        self._client.user_agent = "jobrun-operator"
+        self._metrics = metrics
+        self.trouble = ""
+        """Why the API could not be used at the last try; empty: it could."""
+
+    async def close(self) -> None:
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def get(self, path: str, **query: str) -> Object:
+        return await self.request("GET", path, query=query)
+
+    async def apply(self, path: str, manifest: Object, *, manager: str) -> Object:
+        """Server-side apply: ``manager`` owns the fields of ``manifest``, and gives up what it owned beyond."""
+        query = {"fieldManager": manager, "force": "true"}
+        return await self.request("PATCH", path, query=query, body=manifest, content_type=APPLY)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = JSON,
+    ) -> Object:
+        """The answer. Raises Gone (404), Conflict (409), NotAllowed (401, 403), Refused (400, 422), Expired (410),
+        ApiUnavailable."""
+        for tries in range(1, _MOST_TRIES + 1):
+            started, status = monotonic(), 0
+            try:
+                response = await self._send(method, path, query or {}, body, content_type, REQUEST_SECONDS)
+                async with response:
+                    status = response.status
+                    text = await response.read()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                self.trouble = f"the Kubernetes API does not answer ({_text(error)})"
+                raise ApiUnavailable(self.trouble) from error
+            finally:
+                self._metrics.api_seconds.labels(method, _resource(path), status).observe(
+                    monotonic() - started
+                )
+            wait = _asked_wait(status, response.headers)
+            if wait is None or tries == _MOST_TRIES or wait > _LONGEST_ASKED_WAIT:
+                break
+            await asyncio.sleep(wait)
+        self.trouble = f"the Kubernetes API fails ({status})" if status >= 500 else ""
+        if status < 300:
+            return _decoded(text)
+        raise _error(status, text, f"{method} {path}")
+
+    async def watch(self, path: str, query: Mapping[str, str], *, inactivity: float) -> AsyncIterator[Object]:
+        """Events until the server ends the stream, or none came for ``inactivity`` seconds. Raises as ``request``."""
+        asked = {**query, "watch": "true", "allowWatchBookmarks": "true"}
+        try:
+            async with await self._send("GET", path, asked, None, JSON, None) as response:
+                if response.status >= 300:
+                    raise _error(response.status, await response.read(), f"watching {path}")
+                while True:
+                    async with asyncio.timeout(inactivity):
+                        line = await response.content.readline()
+                    if not line:
+                        return
+                    event = _decoded(line)
+                    if event.get("type") == "ERROR":
+                        code = int(event.get("object", {}).get("code", 500))
+                        raise _error(code, line, f"watching {path}")
+                    yield event
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise ApiUnavailable(f"watching {path} was cut ({_text(error)})") from error
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Object | None,
+        content_type: str,
+        seconds: float | None,
+    ) -> aiohttp.ClientResponse:
+        serialized = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": JSON, "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=REQUEST_SECONDS)
+        response = await self._client.call_api(*serialized, _request_timeout=timeout)
+        answer: aiohttp.ClientResponse = response.response
+        return answer
+
+
+def collection(group_version: str, plural: str, namespace: str | None = None) -> str:
+    """The path of a collection; ``namespace`` None: of all namespaces."""
+    root = "/api/v1" if group_version == "v1" else f"/apis/{group_version}"
+    return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
+
+
+def metadata(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = item.get("metadata") or {}
+    return found
+
+
+def _resource(path: str) -> str:
+    """For metrics: the plural, with its subresource: ``jobruns/status``."""
+    parts: Sequence[str] = path.strip("/").split("/")
+    parts = parts[2:] if parts[0] == "api" else parts[3:]
+    if len(parts) > 2 and parts[0] == "namespaces":
+        parts = parts[2:]
+    return "/".join([parts[0], *parts[2:3]]) if parts else "discovery"
+
+
+def _asked_wait(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds after which the server asks to be asked again; None where it does not."""
+    if status not in (429, 503):
+        return None
+    try:
+        return max(0.05, float(headers.get("Retry-After", "1" if status == 429 else "")))
+    except ValueError:
+        return None
+
+
+def _decoded(text: bytes) -> Object:
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _error(status: int, text: bytes, what: str) -> JobRunError:
+    try:
+        said = _decoded(text)
+        message = str(said.get("message") or said.get("object", {}).get("message") or "no message")
+    except ValueError:
+        message = text[:200].decode(errors="replace")
+    if status in (401, 403):
+        return NotAllowed(f"the Kubernetes API does not allow this: {message}")
+    if status == 404:
+        return Gone(f"{what}: {message}")
+    if status == 409:
+        return Conflict(f"{what}: {message}")
+    if status == 410:
+        return Expired(f"{what}: {message}")
+    if status in (400, 413, 415, 422):
+        return Refused(f"the Kubernetes API refuses this: {message}")
+    return ApiUnavailable(f"the Kubernetes API failed ({status}): {message}")
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")

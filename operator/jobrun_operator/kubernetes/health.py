@@ -1,0 +1,78 @@
+"""``/healthz``, ``/readyz`` and ``/metrics`` of the operator on one port.
+
+Alive is what a new process could make better: the fleet's loop comes around, and the watch tells what lists show. A
+broker or an API server that is away makes the operator not ready, and is waited for: a restart would bring nothing back
+and lose what is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from jobrun_operator.errors import EnvironmentFault
+from jobrun_operator.metrics import OperatorMetrics
+
+MOST_BEAT_AGE = 120.0
+"""Seconds: above every time-out that one turn of the fleet's loop may meet in a row."""
+
+MOST_BEHIND = 240.0
+"""Seconds that the watch may owe what a list has shown: above its inactivity time-out and two lists."""
+
+Trouble = Callable[[], str]
+"""Empty, or what is wrong."""
+
+
+class Health:
+    def __init__(self, metrics: OperatorMetrics, port: int) -> None:
+        self._metrics = metrics
+        self._port = port
+        self.alive: Trouble = lambda: ""
+        self.ready: Trouble = lambda: "starting"
+        self.before_metrics: Callable[[], None] = lambda: None
+        """Called before metrics are shown, to bring gauges up to date."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._page)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self) -> int:
+        """Returns the port. Raises EnvironmentFault where it is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "0.0.0.0", self._port)  # noqa: S104  # probes come from outside of the pod
+        try:
+            await site.start()
+        except OSError as error:
+            raise EnvironmentFault(f"port {self._port} can't be used for /healthz: {error}") from error
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _answer(self.alive())
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self.alive() or self.ready())
+
+    async def _page(self, _: web.Request) -> web.Response:
+        self.before_metrics()
+        return web.Response(
+            body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+
+def alive(beat_age: float, behind: float) -> str:
+    """Why the process should be replaced; empty: it should not. Seconds."""
+    if beat_age > MOST_BEAT_AGE:
+        return f"the loop over all runs has not come around for {beat_age:.0f} s"
+    if behind > MOST_BEHIND:
+        return f"the watch of JobRuns has not told for {behind:.0f} s what lists show"
+    return ""
+
+
+def _answer(trouble: str) -> web.Response:
+    return web.Response(text=f"{trouble or 'ok'}\n", status=503 if trouble else 200)

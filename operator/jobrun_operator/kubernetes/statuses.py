@@ -1,0 +1,64 @@
+"""The ``StatusWriter`` port: the status subresource, guarded by resourceVersion, within the write budget.
+
+A transition waits for its place in the budget. Progress is written when it is the run's turn, and else left for a later
+look: the run is then returned as it was, so that the engine knows what is stored.
+"""
+
+from __future__ import annotations
+
+from jobrun_operator.api import API_VERSION, KIND, PLURAL, InvalidObject, JobRun, JobRunStatus
+from jobrun_operator.api.jobrun import Metadata
+from jobrun_operator.core import reporting
+from jobrun_operator.errors import Gone
+from jobrun_operator.kubernetes.api import KubeApi, Object, collection
+from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
+
+
+class KubeStatuses:
+    def __init__(self, api: KubeApi, budget: WriteBudget) -> None:
+        self._api = api
+        self._budget = budget
+
+    async def write(self, run: JobRun, status: JobRunStatus) -> JobRun:
+        ended = (
+            status.phase is not None and status.phase.is_final
+        )  # no later look would write what this one leaves
+        if ended or reporting.standing(run.status) != reporting.standing(status):
+            await self._budget.take(Urgency.TRANSITION)
+        elif not self._budget.may_show_progress(run.uid):
+            return run
+        path = f"{_path(run)}/status"
+        meta = {
+            "name": run.name,
+            "namespace": run.namespace,
+            "uid": run.uid,
+            "resourceVersion": run.metadata.resource_version,
+        }
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": meta,
+            "spec": run.spec.to_wire(),  # ignored by this subresource, and required by the schema
+            "status": status.to_wire(),
+        }
+        return _as_stored(await self._api.request("PUT", path, body=body), run)
+
+    async def read(self, run: JobRun) -> JobRun:
+        stored = await self._api.get(_path(run))
+        if stored["metadata"].get("uid") != run.uid:
+            raise Gone(f"JobRun {run.namespace}/{run.name} is another one now")
+        return _as_stored(stored, run)
+
+
+def _as_stored(stored: Object, known: JobRun) -> JobRun:
+    """An object whose spec the models refuse keeps the spec that it was last known with: it is told elsewhere."""
+    try:
+        return JobRun.from_wire(stored)
+    except InvalidObject:
+        meta = Metadata.model_validate(stored["metadata"])
+        status = JobRunStatus.model_validate(stored.get("status") or {})
+        return known.model_copy(update={"metadata": meta, "status": status})
+
+
+def _path(run: JobRun) -> str:
+    return f"{collection(API_VERSION, PLURAL, run.namespace)}/{run.name}"

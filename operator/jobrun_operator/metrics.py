@@ -1,0 +1,141 @@
+"""Every metric of the operator, defined once with its meaning; ``docs/metrics.md`` is generated from this module.
+
+What is known of runs is read off their status when the metrics are asked for, so that it can't drift from what users
+see; what the process does is counted as it does it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from jobrun_operator.api import JobRun, Phase
+
+_LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunMetric:
+    """A metric with a value for each run, labelled by namespace and name; ``labels`` come on top."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+    counter: bool = False
+
+
+TASKS = RunMetric("jobrun_tasks", "Tasks of a run by state: total, released, outstanding, waiting, "
+                  "succeeded or failed.", ("state",))  # fmt: skip
+RELEASED = RunMetric("jobrun_released_total", "Tasks of a run that were handed to the broker.", counter=True)
+REDELIVERIES = RunMetric(
+    "jobrun_redeliveries_total", "Deliveries beyond the first of each task of a run.", counter=True
+)
+REPLICAS = RunMetric("jobrun_replicas", "Workers of a run: desired or ready.", ("kind",))
+PHASE = RunMetric("jobrun_phase", "1 for the phase that a run is in.", ("phase",))
+
+RUN_METRICS = (TASKS, RELEASED, REDELIVERIES, REPLICAS, PHASE)
+
+
+class OperatorMetrics:
+    """In a registry of its own, so that a process can hold several and tests share nothing."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.runs: Callable[[], Iterable[JobRun]] = lambda: ()
+        """Gives the runs that are known."""
+        self.registry.register(_RunCollector(self))
+        self.api_seconds = Histogram(
+            "jobrun_api_request_seconds",
+            "Time of requests to the Kubernetes API, by verb, resource and status code (0: no answer).",
+            ["verb", "resource", "code"],
+            buckets=_LATENCIES,
+            registry=self.registry,
+        )
+        self.api_writes_held = Gauge(
+            "jobrun_api_writes_waiting",
+            "Writes to the Kubernetes API that wait for the write budget.",
+            registry=self.registry,
+        )
+        self.broker_connected = Gauge(
+            "jobrun_broker_connected",
+            "1 while the operator is connected to the broker.",
+            registry=self.registry,
+        )
+        self.fleet_beat = Gauge(
+            "jobrun_fleet_beat_age_seconds",
+            "Seconds since the loop over all runs last came around.",
+            registry=self.registry,
+        )
+        self.watch_behind = Gauge(
+            "jobrun_watch_behind_seconds",
+            "Seconds for which the watch has owed an event that a list has shown.",
+            registry=self.registry,
+        )
+        self.watch_starts = Counter(
+            "jobrun_watch_starts_total", "Times that watching JobRuns was begun.", registry=self.registry
+        )
+
+
+class _RunCollector(Collector):
+    def __init__(self, metrics: OperatorMetrics) -> None:
+        self._metrics = metrics
+
+    def describe(self) -> list[GaugeMetricFamily | CounterMetricFamily]:
+        return list(_families().values())
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        families = _families()
+        for run in self._metrics.runs():
+            where = [run.namespace, run.name]
+            status, tasks = run.status, run.status.tasks
+            families[PHASE].add_metric([*where, (status.phase or Phase.PENDING).value], 1)
+            families[REPLICAS].add_metric([*where, "desired"], status.replicas or 0)
+            families[REPLICAS].add_metric([*where, "ready"], status.ready_replicas or 0)
+            if tasks is None:
+                continue
+            for state in ("total", "released", "outstanding", "waiting", "succeeded", "failed"):
+                families[TASKS].add_metric([*where, state], getattr(tasks, state) or 0)
+            families[RELEASED].add_metric(where, tasks.released)
+            families[REDELIVERIES].add_metric(where, tasks.redeliveries)
+        yield from families.values()
+
+
+def _families() -> dict[RunMetric, GaugeMetricFamily | CounterMetricFamily]:
+    return {
+        metric: (CounterMetricFamily if metric.counter else GaugeMetricFamily)(
+            metric.name, metric.meaning, labels=["namespace", "name", *metric.labels]
+        )
+        for metric in RUN_METRICS
+    }
+
+
+def document() -> str:
+    """The documentation of all metrics, as Markdown."""
+    lines = [
+        "# Metrics of the operator",
+        "",
+        "Generated by `python -m jobrun_operator.metrics`; served at `/metrics` on the operator's port.",
+        "",
+        "| metric | kind | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for metric in RUN_METRICS:
+        labels = ", ".join(f"`{label}`" for label in ("namespace", "name", *metric.labels))
+        kind = "counter" if metric.counter else "gauge"
+        lines.append(f"| `{metric.name}` | {kind} | {labels} | {metric.meaning} |")
+    for value in vars(OperatorMetrics()).values():
+        if isinstance(value, (Counter, Gauge, Histogram)):
+            name = value._name + ("_total" if isinstance(value, Counter) else "")
+            labels = ", ".join(f"`{label}`" for label in value._labelnames)
+            lines.append(f"| `{name}` | {value._type} | {labels} | {value._documentation} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

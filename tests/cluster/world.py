@@ -1,0 +1,202 @@
+"""What a test of the operator needs around it: a namespace of its own, with all that the chart would set up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobrun_operator.api import JobRun
+from jobrun_operator.api.schema import crd
+from support.control_plane import ControlPlane
+from support.kubelet import Kubelet
+from support.nats_server import NatsServer
+from support.operator_process import OperatorProcess
+
+LIMIT = 60.0
+"""Seconds that a test waits for a state; far more than any takes."""
+
+_LOOK = 0.05
+
+RULES = yaml.safe_load((Path(__file__).parents[1] / "support" / "rbac.yaml").read_text())
+
+HANDLERS = """
+import os, time
+
+def double(payload):
+    return {"doubled": payload["index"] * 2}
+
+def odd_fails(payload):
+    from jobrun_worker import Fail
+    if payload["index"] % 2:
+        raise Fail("odd")
+    return payload["index"]
+
+def slow(payload):
+    time.sleep(0.05)
+    return None
+"""
+
+
+def install(plane: ControlPlane) -> None:
+    """The CRD, and the operator's roles: once for a control plane."""
+    plane.make("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd())
+    deadline = time.monotonic() + LIMIT
+    while plane.request("GET", "/apis/jobrun.dev/v1alpha1/jobruns")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(_LOOK)
+    for name in ("namespaced", "cluster"):
+        role = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": f"jobrun-{name}"},
+            "rules": RULES[name],
+        }
+        plane.make("/apis/rbac.authorization.k8s.io/v1/clusterroles", role)
+
+
+@dataclass
+class World:
+    plane: ControlPlane
+    broker: NatsServer
+    kubelet: Kubelet
+    namespace: str
+    folder: Path
+    token: str
+    operators: list[OperatorProcess] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def make(cls, plane: ControlPlane, broker: NatsServer, folder: Path) -> AsyncIterator[World]:
+        namespace = f"t{uuid.uuid4().hex[:8]}"
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        plane.make("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
+        handlers = folder / "handlers"
+        handlers.mkdir()
+        (handlers / "work.py").write_text(HANDLERS)
+        async with Kubelet(plane, namespace, handlers, folder / "pods") as kubelet:
+            world = cls(plane, broker, kubelet, namespace, folder, _service_account(plane, namespace))
+            try:
+                yield world
+            finally:
+                for operator in world.operators:
+                    operator.end()
+                plane.request("DELETE", f"/api/v1/namespaces/{namespace}")
+
+    @property
+    def runs(self) -> str:
+        return f"/apis/jobrun.dev/v1alpha1/namespaces/{self.namespace}/jobruns"
+
+    def operator(self, *, start: bool = True, **settings: str) -> OperatorProcess:
+        """Of this namespace; another one each time."""
+        folder = self.folder / f"operator{len(self.operators)}"
+        folder.mkdir()
+        kubeconfig = self.plane.kubeconfig("operator", self.token, self.namespace)
+        operator = OperatorProcess(
+            folder, kubeconfig, self.broker.url, **{"watch_namespaces": self.namespace, **settings}
+        )
+        self.operators.append(operator)
+        if start:
+            operator.start()
+        return operator
+
+    def kubectl(
+        self, *arguments: str, given: str = "", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """As an administrator, in this namespace."""
+        config = self.plane.kubeconfig("administrator", self.plane.token, self.namespace)
+        command = [str(self.plane.kubectl), f"--kubeconfig={config}", *arguments]
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", given="\n---\n".join(json.dumps(one) for one in manifests))
+
+    def run(self, name: str) -> JobRun:
+        return JobRun.from_wire(self.plane.get(f"{self.runs}/{name}"))
+
+    async def until(self, holds: Callable[[], Any], what: str = "", limit: float = LIMIT) -> Any:
+        """What ``holds`` gives once it is true; it may raise RuntimeError or OSError until then."""
+        deadline = time.monotonic() + limit
+        last: Any = None
+        while True:
+            try:
+                if found := await asyncio.to_thread(holds):
+                    return found
+            except (RuntimeError, OSError) as error:
+                last = error
+            if time.monotonic() > deadline:
+                logs = "\n".join(one.log.read_text()[-6000:] for one in self.operators if one.log.exists())
+                raise AssertionError(f"not within {limit} s: {what or holds}: {last}\n{logs}")
+            await asyncio.sleep(_LOOK)
+
+    async def phase(self, name: str, phase: str, limit: float = LIMIT) -> JobRun:
+        """The run once it is in that phase."""
+
+        def reached() -> JobRun | None:
+            run = self.run(name)
+            return run if run.status.phase == phase else None
+
+        return await self.until(reached, f"{name} {phase}", limit)
+
+    def deployments(self) -> list[dict[str, Any]]:
+        path = f"/apis/apps/v1/namespaces/{self.namespace}/deployments"
+        return list(self.plane.get(path)["items"])
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
+        found = [one for one in self.plane.get(path)["items"] if one["regarding"]["name"] == name]
+        return [one for one in found if one["regarding"]["kind"] == "JobRun"]
+
+
+def job_run(name: str = "backfill", *, worker: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """A JobRun of 20 tasks whose handler is in the folder of handlers."""
+    return {
+        "apiVersion": "jobrun.dev/v1alpha1",
+        "kind": "JobRun",
+        "metadata": {"name": name},
+        "spec": {
+            "tasks": {"count": 20},
+            "worker": {"image": "registry.example/work:1", "python": "work:double", **(worker or {})},
+            "scaling": {"maxReplicas": 2, "scaleDown": {"stabilizationWindowSeconds": 1}},
+            **spec,
+        },
+    }
+
+
+def _service_account(plane: ControlPlane, namespace: str) -> str:
+    """The token of one that has the operator's roles in ``namespace``."""
+    plane.make(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "operator"}})
+    subject = {"kind": "ServiceAccount", "name": "operator", "namespace": namespace}
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    for kind, path, role in (
+        ("RoleBinding", f"{rbac}/namespaces/{namespace}/rolebindings", "namespaced"),
+        ("ClusterRoleBinding", f"{rbac}/clusterrolebindings", "cluster"),
+    ):
+        binding = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": f"jobrun-{namespace}"},
+            "subjects": [subject],
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": f"jobrun-{role}",
+            },
+        }
+        plane.make(path, binding)
+    request = {"spec": {"expirationSeconds": 7200}}
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/operator/token"
+    return str(plane.make(path, request)["status"]["token"])
