@@ -22,7 +22,7 @@ from support.memory_broker import Taken
 class JetStreamBench:
     def __init__(self, js: JetStream, installation: str = "here") -> None:
         self.js = js
-        self.settings = LayoutSettings(installation=installation, work_max_bytes=1 << 20)
+        self.settings = LayoutSettings(installation=installation, work_max_bytes=64 << 20)
         self.names = self.settings.names
         self.streams = JetStreamWorkStreams(js, self.settings)
         self.observer = JetStreamObserver(js, self.settings)

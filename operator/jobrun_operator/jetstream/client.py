@@ -7,6 +7,7 @@ is then exactly the one that is written in ``layout``, including fields that cli
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import ssl
@@ -125,7 +126,7 @@ async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -
         await _first_connection(connecting, refused, timeout)
         await _check_server(client, address)
     except BaseException as error:
-        await client.close()
+        await close(client)
         if not isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
             raise
         cause = errors[-1] if errors else error
@@ -134,6 +135,12 @@ async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -
             "check the address, the credentials and that nats-server runs"
         ) from error
     return client
+
+
+async def close(client: Client) -> None:
+    """Close the connection, also one whose other end is gone: then the client would raise what it finds there."""
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+        await client.close()
 
 
 async def _first_connection(

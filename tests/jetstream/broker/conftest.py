@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
 from support.broker_bench import Bench, MemoryBench
 from support.jetstream_bench import JetStreamBench
 from support.memory_broker import MemoryBroker
@@ -17,7 +17,7 @@ from support.nats_server import NatsServer
 async def js(nats_server: NatsServer) -> AsyncIterator[JetStream]:
     client = await connect(BrokerAddress(nats_server.url), "test")
     yield JetStream(client)
-    await client.close()
+    await close(client)
 
 
 @pytest.fixture
