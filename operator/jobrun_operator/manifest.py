@@ -51,9 +51,7 @@ def load_manifest(path: Path | str, *, local: bool, tasks: Mapping[str, Any] | N
     return parse_manifest(text, where=where, local=local, tasks=tasks)
 
 
-def parse_manifest(
-    text: str, *, where: str, local: bool, tasks: Mapping[str, Any] | None = None
-) -> JobRun:
+def parse_manifest(text: str, *, where: str, local: bool, tasks: Mapping[str, Any] | None = None) -> JobRun:
     """The JobRun in ``text``; ``where`` is what messages call its file. Raises InputError, as above."""
     try:
         documents = read_documents(text)
@@ -72,6 +70,8 @@ def parse_manifest(
     problems = list(document.problems)
     try:
         fields = {key: value for key, value in document.value.items() if key != "status"}
+        if tasks is not None and isinstance(spec := fields.get("spec"), dict):
+            fields["spec"] = spec | {"tasks": dict(tasks)}
         run = JobRun.from_wire(fields, local=local)
     except InvalidObject as error:
         problems += _located(error, document)
