@@ -42,8 +42,9 @@ def told(what: str, measured: str) -> Bound:
 
 
 def _shown(value: object) -> str:
-    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return text if len(text) <= 160 else f"{text[:157]}..."
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    text = f"{value:,}" if is_number else " ".join(str(value).split())
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _number(value: float) -> str:

@@ -23,8 +23,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "killed-ten-times": partial(
         killing.killed_again_and_again, count=20_000, rate=1_000, kills=10, latest=5.0
     ),
+    "broker-killed": partial(killing.broker_killed, count=6_000, rate=500),
     "worker-killed": partial(workers.killed_in_mid_task, count=400, seconds=0.5),
-    "poisonous-task": partial(workers.poisonous_task, count=500, index=40),
+    "poisonous-task": partial(workers.poisonous_task, count=500, index=40, attempts=3),
     "ten-drains": partial(workers.drained, count=1_000, drains=10, seconds=0.5),
     "suspend-by-edit": partial(editing.suspended_and_resumed, count=6_000, rate=500, seconds=3.0),
     "rate-by-edit": partial(editing.other_rates, count=6_000, slow=300, fast=900),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from accept.bound import Bound, at_most, same, true
+from accept.bound import Bound, at_most, true
 from accept.complete import completed, worker
 from support.local_run import LocalRun
 from support.measure import SECOND, kept_from, reached_from

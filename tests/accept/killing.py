@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,23 @@ def killed_again_and_again(
         starts = run.starts()
         yield true("no task without a start", {start.index for start in starts} == set(range(count)))
         yield told("starts, those again included", f"{len(starts):,}")
+
+
+def broker_killed(folder: Path, *, count: int, rate: int) -> Iterator[Bound]:
+    """SIGKILL of nats-server in the middle of a run: it is started again, and no task is lost."""
+    spec: dict[str, Any] = {
+        "tasks": {"count": count},
+        "rate": {"tasks": rate, "periodSeconds": 1},
+        "worker": worker("async_logged"),
+    }
+    with LocalRun(folder, spec) as run:
+        run.start().until_started(count // 4)
+        (broker,) = (process for process in run.processes() if process.is_broker)
+        broker.send(signal.SIGKILL)
+        ended = run.wait(within=60 + 3 * count / rate)
+        yield from completed(run, ended, count)
+        yield true("its end and its restart are told", "starting it again" in ended.said, ended.said[-300:])
+        yield told("starts, those again included", f"{len(run.starts()):,}")
 
 
 def _after(run: LocalRun, seconds: float) -> None:

@@ -37,12 +37,12 @@ def killed_in_mid_task(folder: Path, *, count: int, seconds: float) -> Iterator[
         yield true("only what the killed worker held ran again", {line["index"] for line in again} <= held)
 
 
-def poisonous_task(folder: Path, *, count: int, index: int) -> Iterator[Bound]:
+def poisonous_task(folder: Path, *, count: int, index: int, attempts: int) -> Iterator[Bound]:
     """One task kills every worker that takes it, among 15 neighbours: it alone becomes a dead letter."""
     spec: dict[str, Any] = {
         "tasks": {"count": count},
         "worker": worker("poison", concurrency=16),
-        "retry": {"maxAttempts": 3},
+        "retry": {"maxAttempts": attempts},
     }
     env = {"HANDLER_POISON": str(index), "HANDLER_SECONDS": "0.05"}
     with LocalRun(folder, spec, env=env) as run:
@@ -51,9 +51,9 @@ def poisonous_task(folder: Path, *, count: int, index: int) -> Iterator[Bound]:
         failed = [line for line in run.results() if line["outcome"] == "Failed"]
         yield same("dead letters", [line["index"] for line in failed], [index])
         yield true("it says that its worker was lost", "was lost" in failed[0]["error"], failed[0]["error"])
-        yield same("attempts of it", failed[0]["attempts"], 3)
-        attempts = max(line["attempts"] for line in run.results() if line["index"] != index)
-        yield told("most attempts of a neighbour", str(attempts))
+        yield same("attempts of it", failed[0]["attempts"], attempts)
+        most = max(line["attempts"] for line in run.results() if line["index"] != index)
+        yield told("most attempts of a neighbour", str(most))
 
 
 def drained(folder: Path, *, count: int, drains: int, seconds: float) -> Iterator[Bound]:

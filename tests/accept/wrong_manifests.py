@@ -25,9 +25,13 @@ def _text(text: str | bytes) -> Prepare:
     return write
 
 
+_SAID_OF_YAML = {"count beyond 64 bits": "spec.tasks.count: too large: whole numbers end at"}
+"""Where a file is refused before its fields are looked at."""
+
+
 def _field(case: Invalid) -> Refusal:
     given = with_options(prepare=_text(yaml.safe_dump(case.manifest, sort_keys=False)))
-    return Refusal(f"field: {case.name}", (case.says,), given)
+    return Refusal(f"field: {case.name}", (_SAID_OF_YAML.get(case.name, case.says),), given)
 
 
 def _file(name: str, text: str | bytes, *says: str) -> Refusal:
