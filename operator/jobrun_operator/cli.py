@@ -128,8 +128,8 @@ def _broker_options(command: Callable[..., None]) -> Callable[..., None]:
 def submit(broker: BrokerAddress, **given: Any) -> None:
     """Run the JobRun of a manifest on a cluster, with a file of data as its tasks.
 
-    Every line of the data is checked first. The same command again changes nothing. Exit code 0: handed in (with --wait:
-    Completed), 1: Failed, 2: bad manifest, data or option, 3: the broker or the Kubernetes API.
+    Every line of the data is checked first. The same command again changes nothing. Exit code 0: handed in
+    (with --wait: Completed), 1: Failed, 2: bad manifest, data or option, 3: the broker or the Kubernetes API.
     """
     with _extra("operator"):
         from jobrun_operator.commands.submit import SubmitOptions

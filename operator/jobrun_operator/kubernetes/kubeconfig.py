@@ -30,20 +30,35 @@ async def user_access(kubeconfig: Path | None, context: str | None) -> UserAcces
 
     Raises InputError for options that can't be used, EnvironmentFault where there is no way to a cluster.
     """
-    if kubeconfig is not None and not kubeconfig.is_file():
-        raise InputError("--kubeconfig", f"there is no file {kubeconfig}")
     configuration = Configuration()
-    file = str(kubeconfig) if kubeconfig else None
+    file = _checked(kubeconfig)
     try:
         loader = await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
             file, context, client_configuration=configuration, persist_config=False
         )
     except (ConfigException, OSError, TypeError, ValueError) as error:
-        if kubeconfig is None and context is None and _NAMESPACE_FILE.is_file():
-            kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-            return UserAccess(configuration, _NAMESPACE_FILE.read_text().strip() or "default")
+        if kubeconfig is None and context is None and (pod := _of_pod()):
+            return pod
         raise EnvironmentFault(
             f"no usable kubeconfig ({error}): set KUBECONFIG or --kubeconfig, and --context for one of its contexts"
         ) from error
     current = loader.current_context["context"]
     return UserAccess(configuration, str(current.get("namespace") or "default"))
+
+
+def _checked(kubeconfig: Path | None) -> str | None:
+    if kubeconfig is None:
+        return None
+    if not kubeconfig.is_file():
+        raise InputError("--kubeconfig", f"there is no file {kubeconfig}")
+    return str(kubeconfig)
+
+
+def _of_pod() -> UserAccess | None:
+    """The service account's, where this runs in a pod."""
+    configuration = Configuration()
+    try:
+        kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        return UserAccess(configuration, _NAMESPACE_FILE.read_text().strip() or "default")
+    except (ConfigException, OSError):
+        return None

@@ -44,7 +44,7 @@ class SubmittedRun:
                 "PATCH", self._path, query=query, body=self._manifest(run), content_type=APPLY
             )
         except Gone as error:
-            if "namespaces" in str(error):
+            if f'namespaces "{self.namespace}"' in str(error):
                 raise InputError(
                     "--namespace", f"there is no namespace {self.namespace} in the cluster"
                 ) from error

@@ -1,0 +1,61 @@
+"""Finds what a broker keeps of a run by the run's name: streams are named after its uid, which people don't know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jobrun_operator.jetstream import layout
+from jobrun_operator.jetstream.client import JetStream
+from jobrun_worker.wire import Names
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRun:
+    """A run whose outcomes are there."""
+
+    namespace: str
+    name: str
+    uid: str
+    installation: str
+    created: str
+    """When its streams were made, RFC 3339."""
+    total: int
+    """Tasks of the run."""
+    keeps_results: bool
+    """Whether outcomes of successes are kept as well."""
+
+
+async def kept_runs(js: JetStream, names: Names) -> list[KeptRun]:
+    """All of the account, newest first. Raises BrokerUnavailable and what else ``JetStream.api`` does."""
+    found: dict[str, KeptRun] = {}
+    offset, total = 0, 1
+    while offset < total:
+        page = await js.api("STREAM.LIST", {"offset": offset, "subject": f"{names.prefix}.out.>"})
+        streams = page.get("streams") or []
+        for info in streams:
+            run = _kept(info)
+            if run is not None and info["config"]["name"] == names.out_stream(run.uid):
+                found[run.uid] = run
+        total = int(page["total"])
+        if not streams:
+            break  # the list became shorter while it was read
+        offset += len(streams)
+    return sorted(found.values(), key=lambda run: run.created, reverse=True)
+
+
+def _kept(info: Mapping[str, Any]) -> KeptRun | None:
+    meta = info["config"].get("metadata") or {}
+    source = layout.source_of(meta)
+    if source is None:
+        return None
+    return KeptRun(
+        namespace=meta.get("jobrun-namespace", ""),
+        name=meta.get("jobrun-name", ""),
+        uid=meta.get("jobrun-uid", ""),
+        installation=meta.get("jobrun-installation", ""),
+        created=str(info.get("created", "")),
+        total=source.count,
+        keeps_results=layout.keeps_results(meta),
+    )
