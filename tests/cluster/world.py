@@ -109,20 +109,20 @@ class World:
             operator.start()
         return operator
 
-    def kubectl(
+    async def kubectl(
         self, *arguments: str, given: str = "", check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """As an administrator, in this namespace."""
         config = self.plane.kubeconfig("administrator", self.plane.token, self.namespace)
         command = [str(self.plane.kubectl), f"--kubeconfig={config}", *arguments]
-        done = subprocess.run(
-            command, input=given, capture_output=True, text=True, timeout=LIMIT, check=False
+        done = await asyncio.to_thread(
+            subprocess.run, command, input=given, capture_output=True, text=True, timeout=LIMIT, check=False
         )
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
         return done
 
-    def apply(self, *manifests: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", given="\n---\n".join(json.dumps(one) for one in manifests))
+    async def apply(self, *manifests: dict[str, Any]) -> None:
+        await self.kubectl("apply", "-f", "-", given="\n---\n".join(json.dumps(one) for one in manifests))
 
     def run(self, name: str) -> JobRun:
         return JobRun.from_wire(self.plane.get(f"{self.runs}/{name}"))

@@ -40,6 +40,9 @@ _MOST_TRIES = 4
 _LONGEST_ASKED_WAIT = 10.0
 """Seconds that the server may ask to wait (``Retry-After`` of a 429) before a request is given up for now."""
 
+_REFUSED_APPLY = (b"failed to create typed patch object", b"unable to convert")
+"""What an apply of a value of the wrong type says, with a 500, though no later try can do better."""
+
 Object = dict[str, Any]
 
 
@@ -115,6 +118,8 @@ class KubeApi:
         self.trouble = f"the Kubernetes API fails ({status})" if status >= 500 else ""
         if status < 300:
             return _decoded(text)
+        if status == 500 and content_type == APPLY and any(said in text for said in _REFUSED_APPLY):
+            status = 422
         raise _error(status, text, f"{method} {path}")
 
     async def watch(self, path: str, query: Mapping[str, str], *, inactivity: float) -> AsyncIterator[Object]:

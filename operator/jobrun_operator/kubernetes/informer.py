@@ -45,11 +45,13 @@ class Informer:
         self._groups: dict[str, dict[str, Object]] = {}
         self._places: dict[str, set[tuple[str, str]]] = {path: set() for path in self._paths}
         """Which (group, uid) was learned at which path."""
-        self._synced: set[str] = set()
+        self._unlisted = set(self._paths)
+        self.listed = asyncio.Event()
+        """Set when all was listed once."""
 
     @property
     def synced(self) -> bool:
-        return len(self._synced) == len(self._paths)
+        return self.listed.is_set()
 
     def get(self, group: str) -> list[Object]:
         """The objects of the group. Raises ApiUnavailable where nothing was ever listed."""
@@ -101,7 +103,9 @@ class Informer:
             self._remove(group, uid)
         for item in found:
             self._put(item, path)
-        self._synced.add(path)
+        self._unlisted.discard(path)
+        if not self._unlisted:
+            self.listed.set()
         return str(meta.get("resourceVersion", ""))
 
     async def _watch(self, path: str, version: str) -> str:

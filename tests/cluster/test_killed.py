@@ -1,0 +1,123 @@
+"""An operator that is killed, and two at once: every task is released once, and the status is right.
+
+``JOBRUN_LONG_TESTS=1`` kills ten times rather than three.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import datetime
+
+import pytest
+
+from cluster.test_complete import outcomes
+from cluster.world import World, job_run
+
+KILLS = 10 if os.environ.get("JOBRUN_LONG_TESTS") else 3
+RATE = 40
+PER_LIFE = 80
+"""Tasks that are released in each life of the operator, about."""
+
+
+async def released(world: World) -> int:
+    def count() -> int:
+        tasks = world.run("backfill").status.tasks
+        return tasks.released if tasks else 0
+
+    return await asyncio.to_thread(count)
+
+
+async def test_killed_again_and_again(world: World) -> None:
+    total = PER_LIFE * (KILLS + 1)
+    operator = world.operator()
+    await world.apply(
+        job_run(
+            tasks={"count": total},
+            rate={"tasks": RATE, "periodSeconds": 1, "burst": RATE},
+            results={"retain": True},
+        )
+    )
+    for life in range(1, KILLS + 1):
+        wanted = PER_LIFE * life
+        await world.until(
+            lambda wanted=wanted: (
+                (world.run("backfill").status.tasks or None)
+                and world.run("backfill").status.tasks.released >= wanted
+            )
+        )  # type: ignore[misc]
+        operator.kill()
+        operator.start()
+    run = await world.phase("backfill", "Completed", limit=120)
+    assert run.status.tasks is not None
+    assert (run.status.tasks.released, run.status.tasks.succeeded, run.status.tasks.failed) == (
+        total,
+        total,
+        0,
+    )
+    results = await outcomes(world, run.uid, total)
+    assert [one.index for one in results] == list(range(total))
+    times = sorted(datetime.fromisoformat(one.released_at).timestamp() for one in results)
+    assert most_in(times, 1.0) <= RATE + RATE + 1  # rate * 1 s + burst, and the edge of the window
+    reasons = [one["reason"] for one in world.events("backfill")]
+    assert sorted(reasons) == ["Completed", "Started"]
+    assert (
+        1 not in {asked.replicas for asked in world.kubelet.asked if asked.replicas}
+        or max(asked.replicas for asked in world.kubelet.asked) <= 2
+    )
+    assert len(world.deployments()) == 1
+
+
+async def test_two_at_once(world: World) -> None:
+    first, second = world.operator(), world.operator()
+    await world.apply(
+        job_run(
+            tasks={"count": 400},
+            rate={"tasks": 60, "periodSeconds": 1, "burst": 20},
+            results={"retain": True},
+        )
+    )
+    run = await world.phase("backfill", "Completed", limit=90)
+    assert run.status.tasks is not None
+    assert (run.status.tasks.succeeded, run.status.tasks.failed) == (400, 0)
+    results = await outcomes(world, run.uid, 400)
+    assert len(results) == 400
+    times = sorted(datetime.fromisoformat(one.released_at).timestamp() for one in results)
+    # Each charges itself with what the stream shows, the other's releases included, after it has seen them.
+    assert most_in(times, 1.0) <= 60 + 2 * 20 + 20
+    conflicts = sum(
+        value
+        for operator in (first, second)
+        for (name, labels), value in operator.samples().items()
+        if name == "jobrun_api_request_seconds_count" and ("code", "409") in labels
+    )
+    seconds = times[-1] - times[0]
+    assert conflicts <= 2 * seconds + 10  # at each look at most one of the two was late
+    reasons = sorted(one["reason"] for one in world.events("backfill"))
+    assert reasons == ["Completed", "Started"]
+
+
+async def test_ends_within_seconds_and_leaves_runs_as_they_are(world: World) -> None:
+    operator = world.operator()
+    await world.apply(job_run(tasks={"count": 100_000}, rate={"tasks": 50, "periodSeconds": 1}))
+    await world.phase("backfill", "Running")
+    await world.until(lambda: world.kubelet.processes > 0)
+    before = world.run("backfill").status.replicas
+    assert await asyncio.to_thread(operator.stop) == 0
+    assert world.run("backfill").status.phase == "Running"
+    (deployment,) = world.deployments()
+    assert deployment["spec"]["replicas"] == before
+    assert not [line for line in operator.logged() if line["level"] == "error"]
+
+
+def most_in(times: list[float], window: float) -> int:
+    """The most events in any window of so many seconds."""
+    most = start = 0
+    for end, time in enumerate(times):
+        while time - times[start] > window:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
+
+
+pytestmark = pytest.mark.usefixtures("world")
