@@ -79,7 +79,7 @@ class MemoryBroker:
 
     def __init__(self, installation: str = "here", *, delay: Callable[[], float] = lambda: 0.0) -> None:
         self.installation = installation
-        self._delay = delay
+        self.delay = delay
         self._runs: dict[str, _Run] = {}
         self.stored: list[Stored] = []
         """Every task stored, lost ones included, in the order of time."""
@@ -199,7 +199,7 @@ class MemoryBroker:
         last = self._store(uid, after, payloads)
         lost = self.lost_acks > 0
         self.lost_acks -= lost
-        await asyncio.sleep(self._delay())
+        await asyncio.sleep(self.delay())
         if lost:
             raise BrokerUnavailable("no answer to a batch")
         return last
@@ -332,7 +332,7 @@ class MemoryBroker:
     # ----------------------------------------------------------------------------------------------------
 
     async def _call(self, name: str = "") -> None:
-        await asyncio.sleep(self._delay())
+        await asyncio.sleep(self.delay())
         if self.fault is not None:
             raise self.fault
         if name:

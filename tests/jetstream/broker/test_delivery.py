@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from jobrun_operator.engine.ports import Depth, Flow
+from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from support.broker_bench import RUN, SOURCE, UID, Bench, payloads
+from support.jetstream_bench import JetStreamBench
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +106,13 @@ async def test_a_consumer_that_is_gone_is_seen_and_made_again(bench: Bench) -> N
     assert await bench.observer.flow(UID) is None
     await bench.streams.rebuild_consumer(UID, paused=False)
     assert len(await bench.take(UID, 5)) == 2
+
+
+async def test_another_setting_changes_no_run_and_ends_no_pause(real: JetStreamBench) -> None:
+    await real.streams.provision(RUN, SOURCE)
+    await real.streams.pause(UID, paused=True)
+    other = JetStreamWorkStreams(real.js, dataclasses.replace(real.settings, ack_wait_seconds=7.0))
+    await other.provision(RUN, SOURCE)
+    info = await real.js.api(f"CONSUMER.INFO.{real.names.work_stream(UID)}.workers")
+    assert info["paused"]
+    assert info["config"]["ack_wait"] == real.settings.ack_wait_seconds * 1e9

@@ -216,3 +216,23 @@ async def test_cancelling_closes_the_source() -> None:
         rig.ask(1.0)
         await until(lambda: rig.times)
     assert closed.is_set()
+
+
+async def test_a_look_that_sees_further_than_the_answer_that_follows_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = MemoryBroker(delay=lambda: 1.0)
+    async with releasing(100, broker=broker) as rig:
+        rig.ask(10.0, 10)
+        await until(lambda: rig.times)
+        own = len(rig.times)
+        broker.release_elsewhere(UID, [b"task %d" % index for index in range(own, own + 5)])
+        mark = rig.releaser.mark()
+        broker.delay = lambda: 0.0  # the look is answered before the batch is
+        depth, flow = await broker.depth(UID), await broker.flow(UID)
+        assert depth is not None
+        assert flow is not None
+        rig.releaser.observed(mark, depth, flow)
+        await until(lambda: rig.is_all_released)
+        assert "lost" not in caplog.text
+        assert_exactly_once(broker, 100)
