@@ -4,14 +4,14 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 50 characters, so that "-nats-0" and the hash of a revision still fit a label. */}}
+{{/* At most 47 characters: of a StatefulSet, with "-nats" and the hash of a revision, a label of 63 is made. */}}
 {{- define "jobrun.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 47 | trimSuffix "-" -}}
 {{- else if contains (include "jobrun.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 47 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "jobrun.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "jobrun.name" .) | trunc 47 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 

@@ -59,7 +59,8 @@ authorization {
       }
     }
     # Takes tasks, keeps them alive, settles them and stores how they ended. It can't release, pause or delete, and of
-    # what is stored it reads the records of attempts only.
+    # what is stored it reads the records of attempts only. It is one user for the workers of all runs: who has its
+    # password can take tasks of each of them. Teams that must not need a release each.
     {
       user: worker
       password: $WORKER_PASSWORD
