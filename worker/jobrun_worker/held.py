@@ -31,6 +31,10 @@ class Held:
     deadline: float = 0.0
     """On the loop's clock; 0: its handler does not run."""
     timed_out: bool = False
+    booked: int = 0
+    """Of its copies, those that the stored record counts as returns."""
+    excused: bool = False
+    """The stored record counts this delivery as a return already."""
     settled: bool = False
     """Its ack or nak is on its way: a keep-alive after a nak would undo the nak's delay."""
     runner: asyncio.Task[None] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from dataclasses import replace
 
 from jobrun_worker import metrics as outcomes
 from jobrun_worker.broker import Broker
@@ -92,8 +93,22 @@ class Settlement:
 
     async def hand_back(self, held: Held, delay: float) -> None:
         """Its handler has not begun: the broker delivers it again after ``delay`` seconds, and nothing is charged."""
-        await self._store.write_record(held, hand_back)
+        await self.excuse(held)
         await self._tell(held, nak(delay))
+
+    async def excuse(self, held: Held) -> None:
+        """Book this delivery as a return already now: should this worker be lost, the task was not at work in it."""
+        if not held.excused:
+            await self._store.write_record(held, hand_back)
+            held.excused = True
+
+    async def charge(self, held: Held) -> None:
+        """Take that back: from now on the task is at work, and a loss of this worker is its own."""
+        if held.excused:
+            await self._store.write_record(
+                held, lambda record: replace(record, returns=max(0, record.returns - 1))
+            )
+            held.excused = False
 
     async def _decide(self, held: Held, result: Result) -> Complete | Bury | Again | Pause:
         """What follows from a result, with the record of it stored where there is one."""

@@ -66,13 +66,13 @@ class Store:
         subject = self._names.attempt(self._uid, held.index)
         patience = Patience(f"task {held.index}: storing its attempts")
         written: dict[str, int] = {}
-        changed, booked = False, 0
-        while not changed or held.copies > booked:
+        changed = False
+        while not changed or held.copies > held.booked:
             record = held.record if changed else change(held.record)
             if record is None:
                 return False
             copies = held.copies
-            record = hand_back(record, copies - booked)
+            record = hand_back(record, copies - held.booked)
             mark = bytes(self._nuid.next()).decode()
             written[mark] = copies
             headers = {EXPECTED_LAST_SUBJECT_SEQUENCE: str(held.record_sequence), WRITE: mark}
@@ -86,7 +86,7 @@ class Store:
                 mark = await self.read_record(held)
                 if mark not in written:
                     continue
-            changed, booked = True, written[mark]
+            changed, held.booked = True, written[mark]
         return True
 
     async def store_outcome(self, outcome: Outcome) -> bool:

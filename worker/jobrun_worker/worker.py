@@ -279,6 +279,7 @@ class Worker:
     async def _by_itself(self, held: Held) -> None:
         """Everything else leaves this worker first: running tasks by finishing, waiting ones by going back.
 
+        While it waits, one of those that run may kill this worker; that is not to be charged to the one that waits.
         Afterwards tasks are taken one by one until one comes that was not lost: others that were lost with the same
         worker are then found without anything to hand back.
         """
@@ -291,9 +292,12 @@ class Worker:
         self._gate.bar(ALONE)
         self.puller.block(ALONE)
         try:
+            if self._gate.running:
+                await self._settlement.excuse(held)
             await self.puller.quiet()
             self._gate.refuse(ALONE)
             if await self._only_one():
+                await self._settlement.charge(held)
                 log.info("task %d: runs alone, since a worker was lost with it", held.index)
                 self._gate.enter_alone()
                 await self._run(held)

@@ -89,7 +89,11 @@ class Process:
     @classmethod
     async def start(cls, name: str, *command: str, **options: Any) -> Process:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, **options
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            **options,
         )
         return cls(process, name)
 

@@ -88,6 +88,83 @@ async def test_a_task_that_kills_every_worker_is_buried_and_its_neighbours_succe
     assert deaths == 3
 
 
+async def test_a_lost_task_that_waits_is_not_charged_when_another_one_kills_its_worker(run: Run) -> None:
+    """With two attempts a second loss would be its end."""
+    run.configure(concurrency=2, max_attempts=2, retain_results=True, ack_wait_seconds=30)
+    await run.api(f"CONSUMER.DELETE.{run.stream}.workers")
+    await run.make_consumer()
+    run.handler("""
+import asyncio, os, signal
+async def handle(payload, task):
+    with open("began", "a") as began:
+        print(task.index, task.attempt, os.getpid(), file=began)
+    while task.index == 0 and task.attempt == 1:
+        await asyncio.sleep(0.02)
+    while task.index == 1 and task.attempt == 1:
+        await asyncio.sleep(0.02)
+        if os.path.exists("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+""")
+    await run.release([{}])
+    worker = await run.worker()
+
+    async def first_begun() -> bool:
+        return len(began(run)) == 1
+
+    async def second_begun() -> bool:
+        return len(began(run)) == 2
+
+    async def deliver_again(sequence: int) -> None:
+        await run.nc.publish(f"$JS.ACK.{run.stream}.workers.1.{sequence}.{sequence}.0.0", b"-NAK")
+
+    await until("the first begun", first_begun)
+    await worker.kill()
+    worker = await run.worker()
+    await run.release([{}])
+    await until("the second begun", second_begun)
+    await deliver_again(1)
+
+    async def excused() -> bool:
+        return (await run.record(0)).returns == 1
+
+    await until("the first waits for the second", excused)
+    (run.directory / "kill").touch()
+    await worker.wait()
+    await deliver_again(1)
+    await deliver_again(2)
+    await run.worker()
+    await run.finished()
+    outcomes = await run.outcomes()
+    assert [(outcomes[index].succeeded, outcomes[index].attempts) for index in (0, 1)] == [
+        (True, 2),
+        (True, 2),
+    ]
+
+
+async def test_two_killers_among_many_tasks_and_workers_are_all_that_is_buried(run: Run) -> None:
+    run.configure(concurrency=8, max_attempts=2, retain_results=True, ack_wait_seconds=1)
+    await run.api(f"CONSUMER.DELETE.{run.stream}.workers")
+    await run.make_consumer()
+    run.handler("""
+import asyncio, os, signal
+async def handle(payload):
+    await asyncio.sleep(0.01)
+    if payload["kills"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+""")
+    killers = {3, 40}
+    await run.release([{"kills": index in killers} for index in range(100)])
+    workers = [await run.worker() for _ in range(2)]
+    while await run.outstanding():
+        for place, worker in enumerate(workers):
+            if not worker.running:
+                workers[place] = await run.worker()
+    outcomes = await run.outcomes()
+    assert len(outcomes) == 100
+    dead = {index: outcome.reason for index, outcome in outcomes.items() if not outcome.succeeded}
+    assert dead == dict.fromkeys(killers, "WorkerLost")
+
+
 async def test_ten_drains_use_up_no_attempt(run: Run) -> None:
     """With two attempts a run, a drain that were charged twice would bury a task."""
     run.configure(concurrency=16, max_attempts=2)

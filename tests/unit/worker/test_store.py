@@ -97,6 +97,18 @@ async def test_copies_that_came_meanwhile_are_no_lost_deliveries(broker: FakeBro
     assert broker.record.lost(3) == 0
 
 
+async def test_copies_are_booked_once_over_several_writes(broker: FakeBroker) -> None:
+    one = held(1)
+    one.adopt(Delivery(7, 3, 0, 0), "newer")
+    store = store_on(broker)
+    assert await store.write_record(one, lambda record: replace(record, returns=record.returns + 1))
+    assert broker.record.returns == 3
+    assert await store.write_record(one, lambda record: replace(record, returns=record.returns - 1))
+    assert await store.write_record(one, fail)
+    assert broker.record == AttemptRecord(1, 2, "e")
+    assert broker.record.lost(4) == 0
+
+
 @pytest.mark.parametrize("losing", [[True], [False], [True, True, False]])
 async def test_copies_that_come_while_the_broker_is_away_are_booked_too(
     broker: FakeBroker, losing: list[bool]
