@@ -40,24 +40,18 @@ from jobrun_operator.engine.ports import (
     WorkersState,
     WorkStreams,
 )
-from jobrun_operator.engine.prepare import Prepared, SourceChanged, prepare
 from jobrun_operator.engine.releaser import Releaser
+from jobrun_operator.engine.releasing import Releasing
 from jobrun_operator.engine.reporter import Reporter
 from jobrun_operator.engine.view import View
 from jobrun_operator.errors import (
     Conflict,
     Gone,
-    InputError,
     JobRunError,
-    SourceUnavailable,
     TemporaryError,
 )
 
 log = logging.getLogger(__name__)
-
-_FIRST_WAIT = 0.25
-_LONGEST_WAIT = 10.0
-"""Seconds between tries to read a source that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +104,19 @@ class RunEngine:
             live=ports.live,
             live_interval=settings.live_interval,
         )
-        self._releaser: Releaser | None = None
-        self._source: SourceSummary | None = None
+        self._releasing = Releasing(
+            self.ref,
+            open_source=ports.open_source,
+            streams=ports.streams,
+            observer=ports.observer,
+            publisher=ports.publisher,
+            wake=self._wake.set,
+        )
+        self._promised: SourceSummary | None = None
+        """What the stream says that it was made for."""
         self._fault: Fault | None = None
         self._unread: Fault | None = None
         """Why the streams could not be read at the last look."""
-        self._unprepared: Fault | None = None
-        """Why releasing can't begin yet."""
         self._untold: Fault | None = None
         """Why the last transition could not be made."""
         self._stream_gone = False
@@ -146,11 +146,21 @@ class RunEngine:
         if is_newer(stored, self.run):
             self.run = stored
 
+    @property
+    def _releaser(self) -> Releaser | None:
+        return self._releasing.releaser
+
+    @property
+    def _source(self) -> SourceSummary | None:
+        return self._releasing.source or self._promised
+
     # --- the loops --------------------------------------------------------------------------------------
 
     async def main(self) -> None:
         """Until ``done``, or cancelled: then workers and streams are left as they are, for the next engine."""
-        releasing = asyncio.create_task(self._release(), name=f"release {self.ref.name}")
+        releasing = asyncio.create_task(
+            self._releasing.main(lambda: self.run), name=f"release {self.ref.name}"
+        )
         releasing.add_done_callback(lambda _: self._wake.set())
         try:
             while not self.done.is_set():
@@ -164,56 +174,6 @@ class RunEngine:
         finally:
             releasing.cancel()
             await asyncio.wait({releasing})
-
-    async def _release(self) -> None:
-        """Prepare, as often as it takes, then release."""
-        wait = _FIRST_WAIT
-        while not (views.phase_of(self.run).is_final or views.failing(self.run) or self._fault):
-            try:
-                source = self._ports.open_source(self.run)
-                prepared = await self._prepare(source)
-            except Gone as error:
-                self._stream_gone, self._fault = True, Fault(Reason.STREAM_LOST, str(error))
-            except InputError as error:
-                changed = isinstance(error, SourceChanged)
-                self._fault = Fault(Reason.SOURCE_CHANGED if changed else Reason.INVALID_SOURCE, str(error))
-            except JobRunError as error:
-                # What the broker refuses for good is tried again too: only a user can tell whether it is.
-                unavailable = isinstance(error, SourceUnavailable)
-                reason = Reason.SOURCE_UNAVAILABLE if unavailable else Reason.BROKER_UNAVAILABLE
-                self._unprepared = Fault(reason, str(error))
-                self._wake.set()
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
-            else:
-                self._unprepared = None
-                releaser = self._releaser = self._make_releaser(source, prepared)
-                self._wake.set()
-                await releaser.run()
-                self._fault = self._fault or releaser.fault
-
-    async def _prepare(self, source: TaskSource) -> Prepared:
-        return await prepare(
-            self.ref,
-            source,
-            self._ports.streams,
-            self._ports.observer,
-            begun=views.phase_of(self.run) != Phase.PENDING,
-            keeps_results=self.run.spec.results.retain,
-        )
-
-    def _make_releaser(self, source: TaskSource, prepared: Prepared) -> Releaser:
-        self._source = prepared.summary
-        releaser = Releaser(
-            self.ref.uid,
-            source,
-            self._ports.publisher,
-            self._ports.observer,
-            depth=prepared.depth,
-            flow=prepared.flow,
-        )
-        releaser.on_first = self._wake.set
-        return releaser
 
     async def step(self) -> None:
         """Gather, decide, apply, once. What can't be done now is tried again at the next step."""
@@ -286,7 +246,7 @@ class RunEngine:
             self._unread = Fault(Reason.BROKER_UNAVAILABLE, str(error))
             return None
         self._unread = None
-        self._source = self._source or reading.depth.source
+        self._promised = reading.depth.source
         if self._releaser is not None and mark is not None:
             self._releaser.observed(mark, reading.depth, reading.flow)
         await self._mend(reading)
@@ -333,7 +293,7 @@ class RunEngine:
             ready=self._releaser is not None,
             counts=counts,
             workers_running=workers.running,
-            fault=self._fault,
+            fault=self._fault or self._releasing.fault,
             failure_policy=run.spec.failure_policy,
             active_deadline_seconds=run.spec.active_deadline_seconds,
             started=run.status.start_time,
@@ -355,9 +315,8 @@ class RunEngine:
 
     def _trouble(self, workers: WorkersState) -> Fault | None:
         """What is in the run's way for now, the root first."""
-        releasing = self._releaser.trouble if self._releaser else self._unprepared
         unstarted = Fault(Reason.WORKERS_FAILED, workers.error) if workers.error else None
-        return self._unread or self._untold or releasing or unstarted
+        return self._unread or self._untold or self._releasing.trouble or unstarted
 
     # --- apply ------------------------------------------------------------------------------------------
 
