@@ -1,0 +1,135 @@
+"""The API server and the broker, each away in mid-run: releasing and status pause and go on, and replicas hold.
+
+``JOBRUN_LONG_TESTS=1`` keeps each away for a minute rather than some seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from cluster.test_complete import outcomes
+from cluster.world import World, job_run
+from support.operator_process import OperatorProcess
+
+LONG = bool(os.environ.get("JOBRUN_LONG_TESTS"))
+TRIES = 150 if LONG else 12
+"""Requests that were in vain while the API server was away: more than two a second."""
+
+AWAY = 60.0 if LONG else 3.0
+"""Seconds that the broker is away."""
+
+RATE = 40
+
+
+async def started(world: World, tasks: int, **settings: str) -> None:
+    world.operator(**settings)
+    await world.apply(
+        job_run(
+            tasks={"count": tasks},
+            rate={"tasks": RATE, "periodSeconds": 1},
+            results={"retain": True},
+            scaling={"minReplicas": 2, "maxReplicas": 2},
+        )
+    )
+    await world.phase("backfill", "Running")
+    await world.until(lambda: world.run("backfill").status.ready_replicas == 2)
+
+
+async def completed(world: World, tasks: int) -> None:
+    run = await world.phase("backfill", "Completed", limit=120)
+    assert run.status.tasks is not None
+    assert (run.status.tasks.released, run.status.tasks.succeeded) == (tasks, tasks)
+    assert [one.index for one in await outcomes(world, run.uid, tasks)] == list(range(tasks))
+
+
+async def test_the_api_server_away(world: World) -> None:
+    tasks = int(RATE * (AWAY + 15))
+    await started(world, tasks)
+    (operator,) = world.operators
+    await asyncio.to_thread(world.plane.stop_api)
+    try:
+        await world.until(lambda: operator.answer("/readyz")[0] == 503, "not ready")
+        assert "Kubernetes API" in operator.answer("/readyz")[1]
+        await world.until(lambda: in_vain(operator) >= TRIES, "an outage that lasts", limit=120)
+        assert operator.answer("/healthz")[0] == 200
+        assert world.kubelet.processes == 2
+    finally:
+        await asyncio.to_thread(world.plane.start_api)
+    await world.until(lambda: operator.answer("/readyz")[0] == 200, "ready again")
+    assert world.run("backfill").status.phase == "Running"
+    await completed(world, tasks)
+    assert {asked.replicas for asked in world.kubelet.asked[:-1]} <= {0, 2}
+    assert [asked.replicas for asked in world.kubelet.asked].count(2) == 1  # held all the while
+    assert operator.running
+    warnings = [line for line in operator.logged() if line["level"] == "warning"]
+    assert len(warnings) < 60  # however many looks were in vain
+    # A watch that was begun again tells of new runs.
+    await world.apply(job_run("another", tasks={"count": 1}))
+    await world.phase("another", "Completed")
+
+
+async def test_the_broker_away(world: World) -> None:
+    tasks = int(RATE * (AWAY + 9))
+    await started(world, tasks)
+    (operator,) = world.operators
+    await world.broker.kill()
+    trouble = await world.until(lambda: not_ready(world), "the condition says so")
+    assert trouble == "BrokerUnavailable"
+    assert operator.answer("/readyz")[0] == 503
+    since = time.monotonic()
+    await world.until(lambda: time.monotonic() - since >= AWAY, "an outage that lasts", limit=120)
+    assert operator.answer("/healthz")[0] == 200
+    assert world.run("backfill").status.phase == "Running"
+    assert world.deployments()[0]["spec"]["replicas"] == 2
+    # More runs may come meanwhile.
+    await world.apply(job_run("another", tasks={"count": 1}))
+    await world.broker.start()
+    await completed(world, tasks)
+    await world.phase("another", "Completed")
+    assert [asked.replicas for asked in world.kubelet.asked].count(2) == 1
+    told = [one for one in world.events("backfill") if one["reason"] == "BrokerUnavailable"]
+    assert len(told) == 1
+
+
+async def test_waits_for_a_broker_and_says_so(world: World) -> None:
+    await world.broker.stop()
+    operator = world.operator()
+    await world.until(lambda: "broker" in operator.answer("/readyz")[1])
+    assert operator.answer("/readyz")[0] == 503
+    assert operator.answer("/healthz")[0] == 200
+    await world.broker.start()
+    await world.until(lambda: operator.answer("/readyz")[0] == 200)
+    samples = operator.samples()
+    assert samples["jobrun_broker_connected", ()] == 1
+
+
+async def test_waits_for_the_crd_and_says_so(world: World) -> None:
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    definition = world.plane.get(f"{path}/jobruns.jobrun.dev")
+    world.plane.request("DELETE", f"{path}/jobruns.jobrun.dev")
+    await world.until(lambda: world.plane.request("GET", f"{path}/jobruns.jobrun.dev")[0] == 404)
+    operator = world.operator()
+    try:
+        await world.until(lambda: "CustomResourceDefinition" in operator.answer("/readyz")[1])
+    finally:
+        definition["metadata"] = {"name": definition["metadata"]["name"]}
+        definition.pop("status", None)
+        world.plane.make(path, definition)
+    await world.until(lambda: operator.answer("/readyz")[0] == 200)
+    await world.apply(job_run(tasks={"count": 3}))
+    await world.phase("backfill", "Completed")
+
+
+def in_vain(operator: OperatorProcess) -> float:
+    return sum(
+        value
+        for (name, labels), value in operator.samples().items()
+        if name == "jobrun_api_request_seconds_count" and ("code", "0") in labels
+    )
+
+
+def not_ready(world: World) -> str:
+    condition = world.run("backfill").status.condition("Ready")
+    return "" if condition is None or condition.is_true else condition.reason
