@@ -1,0 +1,68 @@
+"""A kind cluster with the images and the chart of this checkout, for a session; skipped where there is no Docker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("kind.sh")
+UP_SECONDS = 1200
+"""Images are built, and pulled by the cluster."""
+COMMAND_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The cluster, by the commands that a person types."""
+
+    env: dict[str, str]
+
+    def run(self, command: str, *, seconds: float = COMMAND_SECONDS) -> str:
+        """Standard output of a shell command at the root of the repository. Fails where the command does."""
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{command}\n{ended.stdout[-4000:]}\n{ended.stderr[-8000:]}"
+        return ended.stdout
+
+
+def missing() -> str:
+    """Why there can be no cluster here; empty where there can."""
+    tools = [tool for tool in ("docker", "kind", "kubectl", "helm") if shutil.which(tool) is None]
+    if tools:
+        return f"no {', '.join(tools)} here, which a cluster of kind needs"
+    docker = subprocess.run(["docker", "info"], capture_output=True, timeout=60, check=False)
+    return "no Docker engine runs here (docker info)" if docker.returncode else ""
+
+
+@pytest.fixture(scope="session")
+def kind() -> Iterator[Kind]:
+    if reason := missing():
+        pytest.skip(reason)
+    name = f"jobrun-e2e-{os.getpid()}"
+    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    env = os.environ | {
+        "CLUSTER": name,
+        "PATH": path,
+        "KUBECONFIG": str(ROOT / "build" / "e2e" / "kubeconfig"),
+    }
+    cluster = Kind(env)
+    try:
+        cluster.run(f"{SCRIPT} up", seconds=UP_SECONDS)
+        yield cluster
+        cluster.run(f"{SCRIPT} state")
+    finally:
+        subprocess.run([SCRIPT, "down"], env=env, cwd=ROOT, timeout=COMMAND_SECONDS, check=False)
