@@ -74,6 +74,16 @@ async def test_an_edit_of_the_manifest_is_applied(world: World) -> None:
     assert world.plane.get(f"{world.runs}/backfill")["spec"]["rate"] == {"tasks": 1, "periodSeconds": 1}
 
 
+async def test_a_manifest_need_not_have_tasks(world: World) -> None:
+    manifest = of_csv()
+    del manifest["spec"]["tasks"]
+    ended = await submit(world, manifest, ids(world, 3))
+    assert ended.returncode == 0, ended.stderr
+    stored = world.plane.get(f"{world.runs}/backfill")["spec"]["tasks"]
+    assert stored["object"]["bucket"] == "tasks"
+    assert f"data: tasks/{stored['object']['name']}" in ended.stdout
+
+
 async def test_other_tasks_under_the_same_name_are_refused(world: World) -> None:
     await submit(world, of_csv(), ids(world, 3))
     ended = await submit(world, of_csv(), ids(world, 4))

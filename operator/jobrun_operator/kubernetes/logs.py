@@ -17,6 +17,8 @@ from pythonjsonlogger.json import JsonFormatter
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _ABOUT = re.compile(rf"^({_LABEL})/({_LABEL})(?:: | is )")
 
+_NUMBERS = re.compile(r"\b\d+\b")
+
 REPEAT_SECONDS = 60.0
 _MOST_REMEMBERED = 10_000
 
@@ -43,7 +45,7 @@ class Sparing(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or record.exc_info:
             return True
-        key = (record.name, record.getMessage())
+        key = (record.name, _NUMBERS.sub("#", record.getMessage()))  # of tries, bytes, seconds
         since, held = self._seen.get(key, (float("-inf"), 0))
         if record.created - since < REPEAT_SECONDS:
             self._seen[key] = (since, held + 1)
