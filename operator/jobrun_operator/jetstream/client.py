@@ -85,7 +85,8 @@ async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -
     refused = asyncio.Event()
 
     async def on_error(error: Exception) -> None:
-        errors[:] = [error]
+        if not refused.is_set():
+            errors[:] = [error]
         if "authorization violation" in str(error).lower():
             refused.set()
         log.debug("broker: %s: %s", type(error).__name__, error)
