@@ -87,7 +87,7 @@ async def _submit(options: SubmitOptions, run: JobRun, data: DataFile) -> int:
 
 def _read_manifest(options: SubmitOptions, data: DataFile) -> JobRun:
     """With a place for the data whose name is not known yet. Raises InputError."""
-    place = {"bucket": options.bucket, "name": data.name}
+    place = {"bucket": options.bucket, "name": "data"}
     return load_manifest(options.manifest, local=False, tasks={"object": place, "format": data.format.value})
 
 
