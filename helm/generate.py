@@ -38,6 +38,28 @@ A value that is not in the table is refused, as is one of the wrong kind.
 """
 
 _BROKER = """
+## The login of workers
+
+Workers run next to their JobRun, and log in to the broker with a Secret there. The operator can't write Secrets, so the
+chart puts it into the namespace of the release, into those of `watchNamespaces`, and into those of
+`nats.workerSecret.namespaces`. Into another one it is copied so (release and namespace `jobrun`):
+
+    worker=$(kubectl -n jobrun get secret jobrun-nats-auth -o jsonpath='{.data.worker-password}' | base64 -d)
+    kubectl -n TEAM create secret generic jobrun-nats-worker \\
+      --from-literal=username=worker --from-literal=password="$worker"
+
+## Without a cluster at rendering
+
+Argo CD and `helm template` render without asking the cluster, and would make new passwords every time. Make the Secrets
+first, and say so with `nats.auth.existingSecret: jobrun-nats-auth`:
+
+    password() { printf p; head -c 200 /dev/urandom | base64 | tr -dc 'a-zA-Z0-9' | head -c 40; }
+    worker=$(password)
+    kubectl -n jobrun create secret generic jobrun-nats-auth --from-literal=operator-password="$(password)" \\
+      --from-literal=worker-password="$worker" --from-literal=client-password="$(password)"
+    kubectl -n TEAM create secret generic jobrun-nats-worker \\
+      --from-literal=username=worker --from-literal=password="$worker"
+
 ## Users of the broker
 
 The included broker has three users, each with the permissions that it needs and no others. On a broker of your own,

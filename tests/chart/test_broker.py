@@ -99,6 +99,7 @@ def worker_settings(broker: ChartBroker) -> WorkerSettings:
         retain_results=True,
         retry_initial_delay_seconds=0.01,
         ack_wait_seconds=5,
+        grace_seconds=5,
     )
 
 
