@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import shutil
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +36,14 @@ from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatu
 from jobrun_operator.jetstream.results import read_outcomes
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_worker import Fail, Retry
+from jobrun_worker.broker import Broker
 from jobrun_worker.handlers import load
 from jobrun_worker.metrics import WorkerMetrics
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.task import Task
 from jobrun_worker.wire import Names
 from jobrun_worker.worker import Worker
-from support.chart_broker import ChartBroker, running
+from support.chart_broker import ChartBroker, decoded, running
 
 UID = "5f0c1a52-0000-4000-8000-000000000001"
 RUN = RunRef("team", "backfill", UID)
@@ -352,3 +356,41 @@ async def test_users_follow_the_prefix(render: Any, tmp_path: Path) -> None:
         finally:
             await client.close()
     assert broker.violations == []
+
+
+async def test_over_tls(render: Any, tmp_path: Path) -> None:
+    """The operator and a worker check the broker's certificate against the authority that they are given."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl, which makes the certificate")
+    make_certificate(tmp_path)
+    values = {"nats": {"tls": {"secretName": "broker", "ca": (tmp_path / "tls.crt").read_text()}}}
+    rendered = render(values)
+    ca = tmp_path / "ca.crt"
+    ca.write_text(decoded(rendered.one("Secret", "jobrun-nats-worker"), "ca.crt"))
+    async with running(rendered, tmp_path, certificates=tmp_path) as broker:
+        url = broker.url.replace("nats://", "tls://")
+        login = BrokerAddress(url, "operator", broker.passwords["operator"])
+        with pytest.raises(EnvironmentFault):
+            await connect(login, "test", timeout=1)
+        client = await connect(replace(login, tls_ca=str(ca)), "test")
+        await client.close()
+        worker = Broker(replace(worker_settings(broker), nats_url=url, nats_tls_ca=str(ca)))
+        await worker.connect()
+        assert worker.connected
+        await worker.close()
+
+
+def make_certificate(folder: Path) -> None:
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    ]
+    names = ["-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    files = ["-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")]
+    subprocess.run([*command, *names, *files], check=True, capture_output=True, timeout=60)

@@ -38,12 +38,18 @@ class ChartBroker:
 
 
 @asynccontextmanager
-async def running(rendered: Rendered, folder: Path) -> AsyncIterator[ChartBroker]:
-    """The server of a rendered release, on a free port of 127.0.0.1, with its data in ``folder``."""
+async def running(
+    rendered: Rendered, folder: Path, certificates: Path = Path("/etc/nats-tls")
+) -> AsyncIterator[ChartBroker]:
+    """The server of a rendered release, on a free port of 127.0.0.1, with its data in ``folder``.
+
+    ``certificates``: what stands for the mounted Secret with the server's certificate.
+    """
     secret = rendered.one("Secret", "jobrun-nats-auth")
     environment = environment_of(rendered.one("StatefulSet", "jobrun-nats"), secret)
     conf = folder / "nats.conf"
-    conf.write_text(local(rendered.one("ConfigMap", "jobrun-nats")["data"]["nats.conf"], folder / "data"))
+    configured = rendered.one("ConfigMap", "jobrun-nats")["data"]["nats.conf"]
+    conf.write_text(local(configured, folder / "data").replace("/etc/nats-tls", str(certificates)))
     log: list[str] = []
     process, reader = await asyncio.to_thread(_start, conf, environment, log)
     try:
