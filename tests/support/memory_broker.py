@@ -165,7 +165,7 @@ class MemoryBroker:
             paused=consumer.paused,
         )
 
-    async def ends(self, uid: str) -> Ends | None:
+    async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
         await self._call()
         run = self._runs.get(uid)
         if run is None or not run.has_outcomes:

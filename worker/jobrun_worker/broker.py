@@ -143,7 +143,9 @@ class Broker:
     async def flush(self, timeout: float = REQUEST_TIMEOUT) -> None:
         """Return when the broker has taken all that was published."""
         try:
-            await self._nc.flush(timeout=timeout)  # type: ignore[arg-type]  # a float works; it goes to wait_for
+            # Twice: the client's flush writes its PING ahead of what is still buffered.
+            for _ in range(2):
+                await self._nc.flush(timeout=timeout)  # type: ignore[arg-type]  # a float works: it goes to wait_for
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise BrokerUnavailable(_text(error)) from error
 

@@ -14,7 +14,7 @@ Phases, and what moves a run between them (the first row that holds is taken):
     Running, Suspended      the source has changed                          failing     SourceChanged
     Running, Suspended      workers can't be started as asked               failing     WorkersFailed
     Running, Suspended      more dead letters than failurePolicy allows     failing     FailurePolicyExceeded
-    Running, Suspended      finished, but outcomes are missing              failing     TasksLost
+    Running, Suspended      finished, outcomes missing for 5 seconds        failing     TasksLost
     Running, Suspended      finished                                        Completed   Completed, CompletedWithFailures
     Running                 active longer than activeDeadlineSeconds        failing     DeadlineExceeded
     Running                 suspended by spec or annotation                 Suspended   Suspended
@@ -32,6 +32,10 @@ from datetime import datetime
 from jobrun_operator.api import FailurePolicy, Phase
 from jobrun_operator.core.counts import Counts
 from jobrun_operator.core.reasons import Reason
+
+
+LOST_SECONDS = 5.0
+"""A replica that lags behind can show fewer outcomes than there are; what is lost is still missing after so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Situation:
     failure_policy: FailurePolicy | None = None
     active_deadline_seconds: int | None = None
     started: datetime | None = None
+    lost_seconds: float = 0.0
+    """For how long outcomes have been missing from a run with nothing outstanding."""
     suspended_seconds: float = 0.0
     """Ended suspensions, which don't count against the deadline."""
 
@@ -113,6 +119,8 @@ def _by_counts(seen: Situation, counts: Counts) -> Transition | None:
     if exceeded:
         return _fail(seen, Fault(Reason.FAILURE_POLICY, exceeded))
     if not counts.finished:
+        return None
+    if counts.lost and seen.lost_seconds < LOST_SECONDS:
         return None
     if counts.lost:
         message = f"{counts.lost} of {counts.total} tasks have neither a result nor a dead letter"

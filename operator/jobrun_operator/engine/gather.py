@@ -52,12 +52,17 @@ class Gatherer:
         """The newest first, at most five."""
         return self._errors
 
-    async def read(self) -> Reading:
-        """Raises a kind of Gone where something is certainly not there, BrokerUnavailable where it can't tell."""
+    async def read(self, total: int | None = None) -> Reading:
+        """``total``: tasks of the run, where known; when all of them are released and gone, the counts are exact.
+
+        Raises a kind of Gone where something is certainly not there, BrokerUnavailable where it can't tell."""
         depth = await self._observer.depth(self._uid)
         if depth is None:
             raise StreamGone(f"the stream of run {self._uid} is gone from the broker")
-        flow, ends = await asyncio.gather(self._observer.flow(self._uid), self._ends(depth))
+        flow, ends = await asyncio.gather(
+            self._observer.flow(self._uid),
+            self._ends(depth, final=total is not None and depth.last_seq >= total),
+        )
         if flow is None:
             raise ConsumerGone(f"the workers' consumer of run {self._uid} is gone from the broker")
         reading = Reading(depth, flow, ends)
@@ -69,12 +74,12 @@ class Gatherer:
         self._last = reading
         return reading
 
-    async def _ends(self, depth: Depth) -> Ends:
+    async def _ends(self, depth: Depth, *, final: bool) -> Ends:
         """Nothing has ended since the last look where no task has left the stream since."""
         if self._last is not None and self._last.depth == depth and depth.messages:
             return self._last.ends
         try:
-            ends = await self._observer.ends(self._uid)
+            ends = await self._observer.ends(self._uid, exact=final and not depth.messages)
         except Gone as error:
             raise StreamGone(str(error)) from error
         if ends is None:

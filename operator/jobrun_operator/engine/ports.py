@@ -201,8 +201,11 @@ class Observer(Protocol):
         """None: the consumer is certainly not there."""
         ...
 
-    async def ends(self, uid: str) -> Ends | None:
-        """None: what counts them is not there and has to be made again. Raises Gone where the outcomes are."""
+    async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
+        """None: what counts them is not there and has to be made again. Raises Gone where the outcomes are.
+
+        A counter may be a moment behind what is stored; ``exact`` counts what is stored, which takes longer the more
+        it is."""
         ...
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:

@@ -119,8 +119,11 @@ class RunEngine:
         """Why the streams could not be read at the last look."""
         self._untold: Fault | None = None
         """Why the last transition could not be made."""
+        self._unscaled: Fault | None = None
+        """Why workers could not be asked for at the last look."""
         self._stream_gone = False
         self._stuck = stuck.Watch()
+        self._lost_since: float | None = None
         self._released = RateWindow(5.0)
         self._finished_attempts = RateWindow()
         self._ended = RateWindow(30.0)
@@ -231,7 +234,7 @@ class RunEngine:
             return None
         mark = self._releaser.mark() if self._releaser else None
         try:
-            reading = await self._gatherer.read()
+            reading = await self._gatherer.read(self._source.count if self._source else None)
         except StreamGone as error:
             self._stream_gone = True
             self._fault = self._fault or Fault(Reason.STREAM_LOST, str(error))
@@ -281,6 +284,10 @@ class RunEngine:
         self._released.add(clock, counts.released)
         self._ended.add(clock, counts.ended)
         self._finished_attempts.add(clock, max(0, reading.flow.deliveries - reading.flow.held))
+        if not counts.lost:
+            self._lost_since = None
+        elif self._lost_since is None:
+            self._lost_since = clock
         return counts
 
     def _situation(self, counts: Counts | None, workers: WorkersState, now: datetime) -> Situation:
@@ -297,8 +304,13 @@ class RunEngine:
             failure_policy=run.spec.failure_policy,
             active_deadline_seconds=run.spec.active_deadline_seconds,
             started=run.status.start_time,
+            lost_seconds=self._lost_seconds,
             suspended_seconds=views.suspended_seconds(run, now),
         )
+
+    @property
+    def _lost_seconds(self) -> float:
+        return 0.0 if self._lost_since is None else asyncio.get_running_loop().time() - self._lost_since
 
     def _view(self, counts: Counts | None, workers: WorkersState) -> View:
         clock = asyncio.get_running_loop().time()
@@ -316,7 +328,7 @@ class RunEngine:
     def _trouble(self, workers: WorkersState) -> Fault | None:
         """What is in the run's way for now, the root first."""
         unstarted = Fault(Reason.WORKERS_FAILED, workers.error) if workers.error else None
-        return self._unread or self._untold or self._releasing.trouble or unstarted
+        return self._unread or self._untold or self._releasing.trouble or self._unscaled or unstarted
 
     # --- apply ------------------------------------------------------------------------------------------
 
@@ -360,13 +372,17 @@ class RunEngine:
         if (wanted, self.run.metadata.generation) != self._scaled or workers.desired != wanted:
             try:
                 await self._ports.workers.scale(self.run, wanted)
-            except TemporaryError:
-                raise
+            except TemporaryError as error:
+                # It shows in the status, which goes on; asked again at the next look.
+                self._unscaled = Fault(Reason.WORKERS_FAILED, str(error))
+                log.warning("%s/%s: %s", self.ref.namespace, self.ref.name, error)
+                return
             except JobRunError as error:
                 self._fault = self._fault or Fault(Reason.WORKERS_FAILED, str(error))
                 self._wake.set()
                 return
             self._scaled = (wanted, self.run.metadata.generation)
+        self._unscaled = None
         self._scaling = history
         if views.phase_of(self.run).is_final and not workers.running and not workers.desired:
             self.done.set()

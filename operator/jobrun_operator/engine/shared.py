@@ -40,8 +40,8 @@ class SharedObserver:
     async def flow(self, uid: str) -> Flow | None:
         return await self._observer.flow(uid)
 
-    async def ends(self, uid: str) -> Ends | None:
-        return await self._observer.ends(uid)
+    async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
+        return await self._observer.ends(uid, exact=exact)
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
         return await self._observer.last_errors(uid)

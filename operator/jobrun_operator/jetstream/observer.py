@@ -12,6 +12,7 @@ from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow
 from jobrun_operator.errors import Gone
 from jobrun_operator.jetstream import layout
 from jobrun_operator.jetstream.client import CONSUMER_NOT_FOUND, JetStream, NotFound
+from jobrun_operator.jetstream.direct import END, batched_get
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_worker import wire
 
@@ -63,7 +64,7 @@ class JetStreamObserver:
             paused=bool(info.get("paused")),
         )
 
-    async def ends(self, uid: str) -> Ends | None:
+    async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
         out = self._names.out_stream(uid)
         try:
             failed, succeeded = await asyncio.gather(
@@ -73,6 +74,9 @@ class JetStreamObserver:
             if error.code == CONSUMER_NOT_FOUND:
                 return None
             raise Gone(f"the outcomes of run {uid} are gone from the broker") from error
+        if exact:
+            dead, kept = self._names.dead(uid, "*"), self._names.ok(uid, "*")
+            return Ends(*await asyncio.gather(self._stored(out, dead), self._stored(out, kept)))
         return Ends(failed=failed["num_pending"], succeeded=succeeded["num_pending"])
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
@@ -81,6 +85,20 @@ class JetStreamObserver:
         )
         found = [_of_attempt(*attempt) if attempt else None, _of_dead_letter(*dead) if dead else None]
         return [error for error in found if error is not None]
+
+    async def _stored(self, stream: str, subject: str) -> int:
+        """How many messages on ``subject`` are stored at this moment.
+
+        A batched direct get says how many more there are than it brings (ADR-31): the server counts them in the
+        store, where a consumer's ``num_pending`` follows some milliseconds behind.
+        """
+        request = {"seq": 1, "next_by_subj": subject, "batch": 1}
+        count = 0
+        async for headers, _ in batched_get(self._js, stream, request):
+            if headers.get("Status") == END:
+                return count + int(headers["Nats-Num-Pending"])
+            count += 1
+        return 0
 
     async def _last(self, uid: str, subject: str) -> tuple[int, str, dict[str, str], bytes] | None:
         """The newest message on ``subject`` (a direct get: source ADR-31)."""

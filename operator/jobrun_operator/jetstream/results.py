@@ -10,10 +10,8 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import nats.errors
-
-from jobrun_operator.errors import BrokerUnavailable
-from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream
+from jobrun_operator.jetstream.client import JetStream
+from jobrun_operator.jetstream.direct import END, batched_get
 from jobrun_worker.wire import Names, Outcome
 
 _PAGE = 500
@@ -46,35 +44,15 @@ async def read_outcomes(js: JetStream, names: Names, uid: str, total: int) -> As
 
 
 async def _page(js: JetStream, names: Names, uid: str, indexes: range) -> AsyncIterator[Outcome]:
+    """In as many answers as the server needs, which sends so many bytes at most in each."""
     subjects = [names.end(uid, index) for index in indexes]
-    cursor: dict[str, int] = {}
-    inbox = js.client.new_inbox()
-    subscription = await js.client.subscribe(inbox)
-    try:
-        while True:
-            request = {"multi_last": subjects, "batch": len(subjects), **cursor}
-            await js.client.publish(
-                f"$JS.API.DIRECT.GET.{names.out_stream(uid)}", json.dumps(request).encode(), reply=inbox
-            )
-            while True:
-                message = await subscription.next_msg(timeout=REQUEST_TIMEOUT)
-                headers = message.headers or {}
-                status = headers.get("Status")
-                if status == "404":
-                    return
-                if status == "204":
-                    break
-                if status:
-                    raise BrokerUnavailable(f"reading results: {status} {headers.get('Description', '')}")
+    cursor: dict[str, int] | None = {}
+    while cursor is not None:
+        request = {"multi_last": subjects, "batch": len(subjects), **cursor}
+        cursor = None
+        async for headers, message in batched_get(js, names.out_stream(uid), request):
+            if headers.get("Status") != END:
                 yield Outcome.parse(headers["Nats-Subject"], headers, message.data)
-            if int(headers.get("Nats-Num-Pending", "0")) == 0:
-                return
-            cursor = {
-                "seq": int(headers["Nats-Last-Sequence"]) + 1,
-                "up_to_seq": int(headers["Nats-UpTo-Sequence"]),
-            }
-    except (TimeoutError, nats.errors.Error, OSError) as error:
-        raise BrokerUnavailable(f"reading results stopped ({type(error).__name__})") from error
-    finally:
-        if not js.client.is_closed:
-            await subscription.unsubscribe()
+            elif int(headers.get("Nats-Num-Pending", "0")):
+                last, up_to = headers["Nats-Last-Sequence"], headers["Nats-UpTo-Sequence"]
+                cursor = {"seq": int(last) + 1, "up_to_seq": int(up_to)}

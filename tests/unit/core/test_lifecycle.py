@@ -10,7 +10,7 @@ import pytest
 
 from jobrun_operator.api import FailurePolicy, Phase
 from jobrun_operator.core.counts import Counts
-from jobrun_operator.core.lifecycle import Fault, Situation, Transition, decide
+from jobrun_operator.core.lifecycle import LOST_SECONDS, Fault, Situation, Transition, decide
 from jobrun_operator.core.reasons import Reason
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -55,6 +55,7 @@ BAD = Fault(Reason.INVALID_SOURCE, "line 7")
         at(PENDING, ready=False, suspend=True),
         at(RUNNING),
         at(RUNNING, counts=None),
+        at(RUNNING, counts=WITH_LOSSES, lost_seconds=LOST_SECONDS - 0.1),
         at(RUNNING, counts=dataclasses.replace(DONE, released=9)),
         at(RUNNING, counts=dataclasses.replace(DONE, outstanding=1)),
         at(SUSPENDED),
@@ -106,8 +107,8 @@ NONE_MAY_FAIL = FailurePolicy(max_failed_tasks=0)
         (at(RUNNING, failure_policy=NONE_MAY_FAIL), Reason.FAILURE_POLICY),
         (at(SUSPENDED, failure_policy=NONE_MAY_FAIL), Reason.FAILURE_POLICY),
         (at(RUNNING, failure_policy=NONE_MAY_FAIL, counts=WITH_FAILURES), Reason.FAILURE_POLICY),
-        (at(RUNNING, counts=WITH_LOSSES), Reason.TASKS_LOST),
-        (at(SUSPENDED, counts=WITH_LOSSES), Reason.TASKS_LOST),
+        (at(RUNNING, counts=WITH_LOSSES, lost_seconds=LOST_SECONDS), Reason.TASKS_LOST),
+        (at(SUSPENDED, counts=WITH_LOSSES, lost_seconds=LOST_SECONDS), Reason.TASKS_LOST),
         (at(RUNNING, active_deadline_seconds=99), Reason.DEADLINE_EXCEEDED),
         (at(RUNNING, active_deadline_seconds=99, counts=None), Reason.DEADLINE_EXCEEDED),
         (at(RUNNING, active_deadline_seconds=99, suspend=True), Reason.DEADLINE_EXCEEDED),
