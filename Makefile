@@ -46,8 +46,20 @@ accept: install ## Print each bound that must hold, as measured here, with its l
 	PYTHONPATH=tests $(BIN)/python -m accept $(ONLY)
 
 .PHONY: crds
-crds: install ## Generate crds/ and docs/api.md from the models
+crds: install ## Generate crds/, the chart's copy of it and the references in docs/
 	$(BIN)/python -m jobrun_operator.api.render crds --docs docs/api.md
+	$(BIN)/python helm/generate.py
+
+.PHONY: images
+images: ## Build the images jobrun-operator and jobrun-worker (needs Docker)
+	for target in operator worker; do \
+	  SOURCE_DATE_EPOCH=$$(git log -1 --pretty=%ct) docker build --target $$target --tag jobrun-$$target \
+	    --build-arg REVISION=$$(git rev-parse HEAD) . || exit 1; \
+	done
+
+.PHONY: kind
+kind: install ## A kind cluster with images, chart and examples, run to their end (needs Docker); KEEP=1 leaves it
+	tests/e2e/kind.sh
 
 .PHONY: clean
 clean: ## Remove what the other targets made
