@@ -16,7 +16,7 @@ from support.task_handlers import fails_a_third
 
 def retries_keep_the_rate(folder: Path, *, count: int, rate: int) -> Iterator[Bound]:
     """A third of attempts fails: starts over ten seconds stay within rate plus burst."""
-    burst = rate // 5
+    burst = rate
     spec = {
         "tasks": {"count": count},
         "rate": {"tasks": rate, "periodSeconds": 1, "burst": burst},

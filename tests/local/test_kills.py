@@ -10,7 +10,7 @@ from local.held import assert_all_hold
 
 def test_the_whole_of_it_again_and_again(tmp_path: Path) -> None:
     assert_all_hold(
-        killing.killed_again_and_again(tmp_path, count=1_200, rate=400, kills=3, latest=3.0, seed=2)
+        killing.killed_again_and_again(tmp_path, count=1_500, rate=300, kills=3, latest=1.5, seed=2)
     )
 
 
