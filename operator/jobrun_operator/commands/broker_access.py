@@ -11,7 +11,7 @@ from pathlib import Path
 from nats.aio.client import Client
 
 from jobrun_operator.errors import InputError
-from jobrun_operator.jetstream.client import BrokerAddress, connect
+from jobrun_operator.jetstream.client import BrokerAddress, close, connect
 
 URL = "JOBRUN_NATS_URL"
 CREDENTIALS = "JOBRUN_NATS_CREDENTIALS"
@@ -35,7 +35,7 @@ async def cluster_broker(address: BrokerAddress, name: str) -> AsyncIterator[Cli
     try:
         yield client
     finally:
-        await client.close()
+        await close(client)
 
 
 def check_address(address: BrokerAddress) -> None:

@@ -64,7 +64,9 @@ class LocalInput:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise InputError(where, "not UTF-8: save the file in that encoding") from None
-        return _completed(parse_manifest(text, where=where, local=True, tasks=_tasks(self.data)), self.options)
+        return _completed(
+            parse_manifest(text, where=where, local=True, tasks=_tasks(self.data)), self.options
+        )
 
 
 def read_input(options: LocalRunOptions) -> LocalInput:

@@ -29,7 +29,7 @@ from jobrun_operator.core.worker_settings import worker_settings
 from jobrun_operator.engine.ports import LiveStatus, RunRef
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from jobrun_operator.errors import InputError, SourceUnavailable
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects, digest_of
 from jobrun_operator.jetstream.observer import JetStreamObserver
@@ -105,7 +105,7 @@ class LocalRun:
             supervising = await stack.enter_async_context(_background(broker.supervise()))
             address = broker.address
             client = await connect(BrokerAddress(address.url, address.user, address.password), "jobrun local")
-            stack.push_async_callback(client.close)
+            stack.push_async_callback(close, client)
             js = JetStream(client)
             await self._upload(NatsObjects(client), begun=stored is not None)
             run = stored or self._store.create(self._given.run)
@@ -162,7 +162,9 @@ class LocalRun:
         if present and present == await digest_of(data.chunks()):
             return
         if present and begun:
-            message = f"{data.path} has changed since this run was started: use another --data-dir for the new data"
+            message = (
+                f"{data.path} has changed since this run was started: use another --data-dir for the new data"
+            )
             raise InputError("--tasks", message)
         await objects.put(place.bucket, place.name, data.chunks())
 

@@ -20,7 +20,7 @@ import click
 
 from jobrun_operator.commands.broker_access import cluster_broker
 from jobrun_operator.errors import EnvironmentFault, InputError
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
 from jobrun_operator.jetstream.kept import KeptRun, kept_runs
 from jobrun_operator.jetstream.results import read_outcomes, result_line
 from jobrun_worker.wire import Names
@@ -149,7 +149,7 @@ async def _of_directory(options: ResultsOptions, path: Path) -> AsyncIterator[tu
             address = broker.address
         login = BrokerAddress(address.url, address.user, address.password)
         client = await connect(login, "jobrun results")
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(close, client)
         yield JetStream(client), run
 
 

@@ -33,7 +33,6 @@ from jobrun_operator.api import FailurePolicy, Phase
 from jobrun_operator.core.counts import Counts
 from jobrun_operator.core.reasons import Reason
 
-
 LOST_SECONDS = 5.0
 """A replica that lags behind can show fewer outcomes than there are; what is lost is still missing after so long."""
 

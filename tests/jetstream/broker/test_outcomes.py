@@ -31,7 +31,9 @@ async def test_the_first_outcome_wins(bench: Bench, first: bool, second: bool) -
     assert await bench.store_outcome(UID, outcome(5, succeeded=first))
     assert not await bench.store_outcome(UID, outcome(5, succeeded=second))
     assert await bench.store_outcome(UID, outcome(55, succeeded=second))
-    assert await bench.observer.ends(UID, exact=True) == Ends(failed=(not first) + (not second), succeeded=first + second)
+    assert await bench.observer.ends(UID, exact=True) == Ends(
+        failed=(not first) + (not second), succeeded=first + second
+    )
 
 
 async def test_an_overwritten_dead_letter_counts_once_and_a_removed_one_not(bench: Bench) -> None:
