@@ -84,7 +84,9 @@ class OperatorProcess:
 
     def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         """Its metrics by name and sorted labels."""
-        _, text = self.answer("/metrics")
+        status, text = self.answer("/metrics")
+        if status != 200:
+            raise RuntimeError(f"no metrics: {text}")
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in text_string_to_metric_families(text)
