@@ -369,7 +369,8 @@ class RunEngine:
                 asyncio.get_running_loop().time(),
             )
             wanted = decision.replicas
-        if (wanted, self.run.metadata.generation) != self._scaled or workers.desired != wanted:
+        anything = wanted or workers.desired or workers.running  # for no workers, none need to be made
+        if anything and ((wanted, self.run.metadata.generation) != self._scaled or workers.desired != wanted):
             try:
                 await self._ports.workers.scale(self.run, wanted)
             except TemporaryError as error:
