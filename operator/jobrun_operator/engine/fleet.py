@@ -105,11 +105,15 @@ class Fleet:
         if member is None:
             engine = RunEngine(run, self._ports, self._engine_settings)
             member = self._members[run.uid] = _Member(run, engine)
-            member.task = asyncio.create_task(self._drive(member), name=f"run {run.namespace}/{run.name}")
+            self._start(member)
             return
         if is_newer(run, member.engine.run):
             member.run = run
             member.engine.update(run)
+            if member.engine.done.is_set() and run.status.observed_generation != run.metadata.generation:
+                # It has ended, and was edited since: once more, for a status that says so.
+                member.engine = RunEngine(run, self._ports, self._engine_settings)
+                self._start(member)
 
     def forget(self, uid: str) -> None:
         """This run was deleted: its engine ends; its streams are freed, now or by the sweep."""
@@ -160,6 +164,10 @@ class Fleet:
         self.beat = asyncio.get_running_loop().time()
 
     # --- each run ---------------------------------------------------------------------------------------
+
+    def _start(self, member: _Member) -> None:
+        run = member.run
+        member.task = asyncio.create_task(self._drive(member), name=f"run {run.namespace}/{run.name}")
 
     async def _drive(self, member: _Member) -> None:
         """The engine of one run to its end; one that fails for a reason of its own is started again, later."""
