@@ -218,7 +218,7 @@ class _Parts:
             ),
         )
         self.intake = Intake(self.fleet, refusals, self.freshness)
-        runs.on_listed = self.intake.listed
+        runs.on_listed, runs.on_complete = self.intake.listed, self.freshness.keep
 
     def alive(self) -> str:
         now = asyncio.get_running_loop().time()

@@ -31,10 +31,14 @@ class KubeRuns:
         self._refuse = refuse
         self.on_listed: Callable[[JobRun], None] = lambda _: None
         """Called for each run that a list shows."""
+        self.on_complete: Callable[[set[str]], None] = lambda _: None
+        """Called with all uids that a complete list has shown."""
 
     async def list(self) -> AsyncIterator[JobRun]:
+        shown = set()
         for path in self._paths:
             async for item in self._items(path):
+                shown.add(str(metadata(item).get("uid", "")))
                 if metadata(item).get("deletionTimestamp"):
                     continue
                 try:
@@ -44,6 +48,7 @@ class KubeRuns:
                     continue
                 self.on_listed(run)
                 yield run
+        self.on_complete(shown)
 
     async def exists(self, run: RunRef) -> bool:
         try:

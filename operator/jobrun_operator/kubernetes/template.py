@@ -68,8 +68,8 @@ def inputs_digest(run: JobRun, place: WorkerPlace) -> str:
     """Changes when, and only when, workers have to be replaced."""
     spec = run.spec
     inputs = [
-        spec.worker.to_wire(),
-        spec.retry.model_dump(mode="json"),
+        spec.worker.model_dump(mode="json", exclude_defaults=True),
+        spec.retry.model_dump(mode="json", exclude_defaults=True),
         spec.results.retain,
         [place.nats_url, place.prefix, place.ack_wait_seconds, secret_name(run, place)],
     ]

@@ -1,0 +1,286 @@
+"""The fleet over memory: who gets an engine, who is forgotten, what is freed and when, and what is never touched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from jobrun_operator.api import JobRun, Phase
+from jobrun_operator.core.lifecycle import Fault
+from jobrun_operator.core.reasons import Reason
+from jobrun_operator.core.sweep import OwnedStreams
+from jobrun_operator.engine.fleet import Fleet, FleetSettings
+from jobrun_operator.engine.ports import RunRef, SourceSummary
+from jobrun_operator.engine.run import EngineSettings, Ports
+from jobrun_operator.errors import ApiUnavailable, BrokerUnavailable
+from support.engine_rig import EPOCH, manifest
+from support.listed_source import ListedSource
+from support.memory_broker import MemoryBroker
+from support.memory_labour import Labour
+from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
+from support.memory_runs import MemoryOwnership, MemoryRuns
+from support.memory_workers import MemoryWorkers
+from support.virtual_time import until
+
+TOTAL = 20
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass
+class FleetRig:
+    settings: FleetSettings = field(default_factory=FleetSettings)
+    broker: MemoryBroker = field(default_factory=MemoryBroker)
+    statuses: MemoryStatuses = field(default_factory=MemoryStatuses)
+    live: MemoryLiveStatus = field(default_factory=MemoryLiveStatus)
+    ownership: MemoryOwnership = field(default_factory=MemoryOwnership)
+    workers: MemoryWorkers = field(default_factory=lambda: MemoryWorkers(clock=clock))
+    runs: MemoryRuns = field(init=False)
+    fleet: Fleet = field(init=False)
+    broken: set[str] = field(default_factory=set)
+    """Uids whose source can't even be opened: a fault of ours."""
+
+    def __post_init__(self) -> None:
+        self.runs = MemoryRuns(self.statuses)
+        ports = Ports(
+            streams=self.broker,
+            observer=self.broker,
+            publisher=self.broker,
+            audit=MemoryAudit(),
+            live=self.live,
+            statuses=self.statuses,
+            events=MemoryEvents(),
+            workers=self.workers,
+            open_source=self._open,
+            now=lambda: EPOCH + timedelta(seconds=clock()),
+        )
+        self.fleet = Fleet(ports, self.runs, self.ownership, EngineSettings(), self.settings)
+
+    def _open(self, run: JobRun) -> ListedSource:
+        if run.uid in self.broken:
+            raise ZeroDivisionError("a fault of ours")
+        return ListedSource(TOTAL)
+
+    def create(self, uid: str, **spec: Any) -> JobRun:
+        """As a user does; nobody is told."""
+        self.runs.known.add(uid)
+        return self.statuses.create(manifest(**{"tasks": {"count": TOTAL}, **spec}), uid)
+
+    def phase(self, uid: str) -> Phase | None:
+        return self.statuses[uid].status.phase
+
+    @contextlib.asynccontextmanager
+    async def going(self, *labour: str) -> AsyncIterator[None]:
+        """``labour``: uids of runs whose tasks are done."""
+        work = [self.fleet.main(), *(Labour(self.broker, self.workers, uid).main() for uid in labour)]
+        tasks = [asyncio.create_task(one) for one in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def foreign(uid: str, *, age: float = 0.0, namespace: str = "default") -> OwnedStreams:
+    """Streams of a run that is not known, made ``age`` seconds before the beginning."""
+    return OwnedStreams(namespace, "lost", uid, EPOCH - timedelta(seconds=age))
+
+
+async def provision(rig: FleetRig, uid: str) -> None:
+    await rig.broker.provision(RunRef("default", "lost", uid), SourceSummary(1, "sha256:0"))
+
+
+async def test_what_is_listed_is_driven_to_its_end() -> None:
+    rig = FleetRig()
+    rig.create("a")
+    rig.create("b", suspend=True)
+    async with rig.going("a"):
+        await until(
+            lambda: rig.phase("a") == Phase.COMPLETED and rig.phase("b") == Phase.SUSPENDED, seconds=60
+        )
+        assert len(rig.fleet) == 2
+        assert {run.uid for run in rig.fleet} == {"a", "b"}
+
+
+async def test_a_deletion_that_no_watch_has_told_is_found_by_the_next_list() -> None:
+    rig = FleetRig()
+    rig.create("a", suspend=True)
+    async with rig.going():
+        await until(lambda: rig.phase("a") == Phase.SUSPENDED)
+        rig.runs.known.discard("a")
+        await until(lambda: len(rig.fleet) == 0, seconds=70)
+        await until(lambda: "delete a" in rig.broker.calls)
+        assert [ref.uid for ref in rig.live.forgotten] == ["a"]
+
+
+async def test_a_list_that_leaves_a_run_out_is_no_evidence() -> None:
+    rig = FleetRig()
+    rig.create("a", suspend=True)
+    async with rig.going():
+        await until(lambda: rig.phase("a") == Phase.SUSPENDED)
+        rig.runs.unlisted.add("a")
+        await until(lambda: rig.runs.lists >= 5)
+        assert len(rig.fleet) == 1
+        assert rig.runs.looked
+        assert "delete a" not in rig.broker.calls
+
+
+async def test_while_the_api_is_away_nothing_is_forgotten_and_nothing_swept() -> None:
+    rig = FleetRig()
+    rig.create("a", suspend=True)
+    rig.ownership.streams = [foreign("old", age=10_000)]
+    await provision(rig, "old")
+    async with rig.going():
+        rig.runs.fault = ApiUnavailable("away")
+        rig.fleet.tell(rig.statuses["a"])
+        await until(lambda: rig.phase("a") == Phase.SUSPENDED)
+        await until(lambda: rig.runs.lists >= 5)
+        assert len(rig.fleet) == 1
+        assert not [call for call in rig.broker.calls if call.startswith("delete")]
+        rig.runs.fault = None
+        await until(lambda: "delete old" in rig.broker.calls, seconds=200)
+
+
+async def test_a_sweep_needs_two_denials_and_takes_only_what_is_old() -> None:
+    rig = FleetRig(FleetSettings(relist_seconds=60, sweep_age_seconds=300))
+    rig.ownership.streams = [foreign("old", age=10_000), foreign("young")]
+    for uid in ("old", "young"):
+        await provision(rig, uid)
+    async with rig.going():
+        await until(lambda: "old" in rig.runs.looked)
+        assert "delete old" not in rig.broker.calls
+        await until(lambda: "delete old" in rig.broker.calls, seconds=70)
+        assert rig.runs.looked.count("old") == 2
+        assert "young" not in rig.runs.looked
+        assert clock() < 300
+        await until(lambda: "delete young" in rig.broker.calls, seconds=400)
+        assert clock() >= 300
+
+
+async def test_streams_of_namespaces_that_are_not_watched_stay() -> None:
+    rig = FleetRig(FleetSettings(relist_seconds=60, namespaces=frozenset({"default"})))
+    rig.ownership.streams = [foreign("elsewhere", age=10_000, namespace="elsewhere")]
+    async with rig.going():
+        await until(lambda: rig.runs.lists >= 5)
+        assert rig.runs.looked == []
+
+
+async def test_a_run_of_that_uid_that_exists_is_never_swept() -> None:
+    rig = FleetRig()
+    rig.create("a", suspend=True)
+    rig.runs.unlisted.add("a")
+    rig.ownership.streams = [foreign("a", age=10_000)]
+    async with rig.going():
+        await until(lambda: rig.runs.lists >= 6)
+        assert "delete a" not in rig.broker.calls
+
+
+async def test_freed_when_due_and_once() -> None:
+    rig = FleetRig()
+    rig.create("a", cleanupSecondsAfterFinished=100)
+    async with rig.going("a"):
+        await until(lambda: rig.phase("a") == Phase.COMPLETED)
+        ended = clock()
+        await until(lambda: "delete a" in rig.broker.calls, seconds=200)
+        assert 99 <= clock() - ended <= 110
+        await asyncio.sleep(300)
+        assert rig.broker.calls.count("delete a") == 1
+        assert "a" in rig.runs.known
+
+
+async def test_deleted_when_its_time_to_live_is_over() -> None:
+    rig = FleetRig()
+    rig.create("a", ttlSecondsAfterFinished=30)
+    async with rig.going("a"):
+        await until(lambda: rig.phase("a") == Phase.COMPLETED)
+        await until(lambda: "a" not in rig.runs.known, seconds=60)
+        await until(lambda: "delete a" in rig.broker.calls)
+        assert len(rig.fleet) == 0
+
+
+async def test_one_that_can_not_be_freed_does_not_hold_up_the_others() -> None:
+    rig = FleetRig()
+    for uid in ("a", "b"):
+        rig.create(uid, cleanupSecondsAfterFinished=0, tasks={"count": 1})
+    delete, failed = rig.broker.delete, 0
+
+    async def failing(uid: str) -> None:
+        nonlocal failed
+        if uid == "a" and failed < 3:
+            failed += 1
+            raise BrokerUnavailable("away")
+        await delete(uid)
+
+    rig.broker.delete = failing  # type: ignore[method-assign]
+    async with rig.going("a", "b"):
+        await until(lambda: "delete b" in rig.broker.calls, seconds=120)
+        assert failed
+        await until(lambda: "delete a" in rig.broker.calls, seconds=60)
+
+
+async def test_a_fault_of_ours_in_one_run_leaves_the_others_alone() -> None:
+    rig = FleetRig()
+    rig.broken.add("a")
+    rig.create("a")
+    rig.create("b")
+    async with rig.going("a", "b"):
+        await until(lambda: rig.phase("b") == Phase.COMPLETED)
+        assert rig.phase("a") != Phase.COMPLETED
+        rig.broken.clear()
+        await until(lambda: rig.phase("a") == Phase.COMPLETED, seconds=200)
+
+
+async def test_an_older_version_that_comes_late_changes_nothing() -> None:
+    rig = FleetRig()
+    old = rig.create("a", suspend=True)
+    async with rig.going():
+        await until(lambda: rig.phase("a") == Phase.SUSPENDED)
+        new = rig.statuses.edit("a", maxWaiting=7)
+        rig.fleet.tell(new)
+        rig.fleet.tell(old)
+        (known,) = rig.fleet
+        assert known.spec.max_waiting == 7
+
+
+async def test_forgetting_ends_the_engine_and_frees() -> None:
+    rig = FleetRig()
+    rig.create("a")
+    async with rig.going("a"):
+        await until(lambda: rig.phase("a") == Phase.RUNNING)
+        rig.runs.known.discard("a")
+        rig.fleet.forget("a")
+        rig.fleet.forget("a")
+        await until(lambda: "delete a" in rig.broker.calls, seconds=5)
+        released = len(rig.broker.stored)
+        await asyncio.sleep(30)
+        assert len(rig.broker.stored) == released
+
+
+async def test_a_run_that_can_not_go_on_fails_in_two_steps() -> None:
+    rig = FleetRig()
+    rig.create("a")
+    async with rig.going("a"):
+        await until(lambda: rig.phase("a") == Phase.RUNNING)
+        assert rig.fleet.fail("a", Fault(Reason.INVALID_SPEC, "no"))
+        assert not rig.fleet.fail("unknown", Fault(Reason.INVALID_SPEC, "no"))
+        await until(lambda: rig.phase("a") == Phase.FAILED, seconds=30)
+        failed = rig.statuses["a"].status.condition("Failed")
+        assert failed is not None
+        assert failed.reason == "InvalidSpec"
+
+
+async def test_its_beat_goes_on_whatever_is_away() -> None:
+    rig = FleetRig()
+    async with rig.going():
+        rig.runs.fault = ApiUnavailable("away")
+        rig.ownership.fault = BrokerUnavailable("away")
+        for _ in range(20):
+            await asyncio.sleep(10)
+            assert clock() - rig.fleet.beat <= 6

@@ -1,0 +1,5 @@
+"""Virtual time, for the budget of writes."""
+
+from support.virtual_time import loop_factories
+
+pytest_asyncio_loop_factories = loop_factories
