@@ -284,3 +284,19 @@ async def test_its_beat_goes_on_whatever_is_away() -> None:
         for _ in range(20):
             await asyncio.sleep(10)
             assert clock() - rig.fleet.beat <= 6
+
+
+async def test_one_that_is_edited_after_its_end_says_so_and_stays_ended() -> None:
+    rig = FleetRig()
+    rig.create("a")
+    async with rig.going("a"):
+        await until(lambda: rig.phase("a") == Phase.COMPLETED)
+        await until(lambda: rig.workers.asked[-1][-1] == 0)
+        counts, asked = rig.statuses["a"].status.tasks, list(rig.workers.asked)
+        edited = rig.statuses.edit("a", maxWaiting=7)
+        rig.fleet.tell(edited)
+        await until(
+            lambda: rig.statuses["a"].status.observed_generation == edited.metadata.generation, seconds=10
+        )
+        assert rig.phase("a") == Phase.COMPLETED
+        assert (rig.statuses["a"].status.tasks, rig.workers.asked) == (counts, asked)
