@@ -10,8 +10,8 @@ own clock. Three rules carry it:
   at the event itself.
 * What is charged is the growth of ``last_seq``, whoever caused it, so two engines share one bucket's worth.
 
-Where workers were away, or back-pressure held, for so long that the bucket would be full, what waited is charged once
-more: the calls of workers that come, or come back, follow the rate, instead of coming on top of it.
+Where back-pressure held for so long that the bucket would be full, what waited is charged once more: the calls of
+workers that come back follow the rate, instead of coming on top of it.
 
 Deliveries that are not a task's first are charged as they are seen, and may leave the bucket in debt: then
 releasing waits until the debt is paid, so that calls keep to the rate on average.
@@ -99,7 +99,7 @@ def room(limits: Limits, stock: Stock) -> int:
 
 
 def after_hold(bucket: Bucket, rate: Rate, waited: int, since: float, now: float) -> Bucket:
-    """The bucket at ``now``, when ``waited`` tasks begin to be taken that no worker, or too few, took ``since`` then.
+    """The bucket when back-pressure ends at ``now`` that has held ``since`` then, with ``waited`` tasks behind it.
 
     Those are charged once more after a time in which the bucket filled anyhow: returning workers call them at once,
     and with what the bucket holds that would be more than a burst. A slow run, where one task waits for a worker to

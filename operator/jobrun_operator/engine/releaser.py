@@ -67,14 +67,8 @@ class Releaser:
         """Counts what ``released`` went through: tells a look that began before the last change."""
         self._in_flight = False
         self._held_since: float | None = None
-        self._held_until = 0.0
-        """When workers were last seen to be held back or away."""
         self._waited = 0
-        """Tasks that waited when workers were last seen to be held back or away."""
-        self._waiting_since = self._looked_at = self._now()
-        self._taken = flow.first_deliveries
-        self._idle = False
-        """No worker has taken any of the waiting tasks between the last two looks."""
+        """Tasks that waited when back-pressure was last seen to hold."""
         self._repeats = _repeats(flow)
         self.released = depth.last_seq
         """``last_seq`` as last seen."""
@@ -195,22 +189,18 @@ class Releaser:
             stock = self._stock()
             if self._limits is None or pacing.room(self._limits, stock) > 0:
                 return
-            self._holding(stock.waiting, self._now())
+            self._waited = stock.waiting
             await self._sleep(pause)
             pause = min(pause * 2, _LONGEST_LOOK)
 
-    def _holding(self, waiting: int, since: float) -> None:
-        self._held_until, self._waited = self._now(), waiting
-        if self._held_since is None:
-            self._held_since = since
-
     def _notice_hold(self, limits: Limits, stock: Stock, now: float) -> None:
         if pacing.room(limits, stock) <= 0:
-            self._holding(stock.waiting, now)
-        elif self._held_since is not None and not self._idle:
-            held, self._held_since = self._held_until - self._held_since, None
+            self._held_since = now if self._held_since is None else self._held_since
+            self._waited = stock.waiting
+        elif self._held_since is not None:
+            since, self._held_since = self._held_since, None
             if limits.rate is not None:
-                self._bucket = pacing.after_hold(self._bucket, limits.rate, self._waited, now - held, now)
+                self._bucket = pacing.after_hold(self._bucket, limits.rate, self._waited, since, now)
 
     # --- what is known ----------------------------------------------------------------------------------
 
@@ -221,8 +211,6 @@ class Releaser:
     def _see(self, last_seq: int) -> None:
         """``last_seq`` was seen: charge its growth, whoever caused it."""
         growth = last_seq - self.released
-        if not self._stock().waiting:
-            self._waiting_since = self._now()
         self.released = last_seq
         self._changes += 1
         if growth < 0:
@@ -241,15 +229,7 @@ class Releaser:
     def _take_look(self, mark: Mark, flow: Flow, outstanding: int) -> None:
         if mark.number < self._looked.number:
             return  # a later look was answered sooner
-        waited = self._stock().waiting
         self._looked, self._waiting, self._outstanding = mark, flow.waiting, outstanding
-        was_idle, self._idle = self._idle, flow.waiting > 0 and flow.first_deliveries <= self._taken
-        self._taken = flow.first_deliveries
-        if self._idle:
-            self._holding(flow.waiting, max(self._waiting_since, self._looked_at))
-        elif was_idle:
-            self._waited = waited  # with what was released since: a cold start is called all at once
-        self._looked_at = self._now()
         growth, self._repeats = _repeats(flow) - self._repeats, _repeats(flow)
         self._charge(max(0, growth))  # it goes back when the broker was killed or the consumer made again
 
