@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from support.pace import most_in_a_window, worst_excess
+
 SECOND = 1_000_000_000
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
 
@@ -19,22 +21,12 @@ def nanoseconds(text: str) -> int:
 
 def most_in_window(times: Sequence[int], seconds: float) -> int:
     """The most events in any half-open window of that length."""
-    most = first = 0
-    for last, time in enumerate(times):
-        while time - times[first] >= seconds * SECOND:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
+    return most_in_a_window([time / SECOND for time in times], seconds)
 
 
 def excess(times: Sequence[int], rate: float) -> float:
     """The most by which any window, of whatever length, holds more than ``rate`` times its length: the burst."""
-    most, least_before = 0.0, float("inf")
-    for number, time in enumerate(times):
-        level = number - rate * (time - times[0]) / SECOND
-        least_before = min(least_before, level)
-        most = max(most, level + 1 - least_before)
-    return most
+    return worst_excess([(time - times[0]) / SECOND for time in times], rate, 0.0)
 
 
 def kept_from(times: Sequence[int], rate: float, burst: float) -> int | None:
