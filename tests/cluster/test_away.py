@@ -45,7 +45,7 @@ async def completed(world: World, tasks: int) -> None:
 
 
 async def test_the_api_server_away(world: World) -> None:
-    tasks = int(RATE * (AWAY + 15))
+    tasks = int(RATE * (AWAY + 11))
     await started(world, tasks)
     (operator,) = world.operators
     await asyncio.to_thread(world.plane.stop_api)
@@ -71,7 +71,7 @@ async def test_the_api_server_away(world: World) -> None:
 
 
 async def test_the_broker_away(world: World) -> None:
-    tasks = int(RATE * (AWAY + 9))
+    tasks = int(RATE * (AWAY + 4))
     await started(world, tasks)
     (operator,) = world.operators
     await world.broker.kill()

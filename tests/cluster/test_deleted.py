@@ -78,7 +78,7 @@ async def test_deleted_while_the_operator_is_away(world: World) -> None:
 
 
 async def test_a_namespace_with_running_runs_is_deleted_within_seconds(world: World) -> None:
-    world.operator(**SWEEPS_AT_ONCE)
+    world.operator(everywhere=True, **SWEEPS_AT_ONCE)
     names = ["one", "two", "three"]
     await world.apply(
         *(job_run(name, tasks={"count": 9999}, rate={"tasks": 9, "periodSeconds": 1}) for name in names)

@@ -15,7 +15,7 @@ from cluster.world import World, job_run
 
 KILLS = 10 if os.environ.get("JOBRUN_LONG_TESTS") else 3
 RATE = 40
-PER_LIFE = 80
+PER_LIFE = 50
 """Tasks that are released in each life of the operator, about."""
 
 
@@ -58,16 +58,16 @@ async def test_two_at_once(world: World) -> None:
     first, second = world.operator(), world.operator()
     await world.apply(
         job_run(
-            tasks={"count": 400},
+            tasks={"count": 300},
             rate={"tasks": 60, "periodSeconds": 1, "burst": 20},
             results={"retain": True},
         )
     )
     run = await world.phase("backfill", "Completed", limit=90)
     assert run.status.tasks is not None
-    assert (run.status.tasks.succeeded, run.status.tasks.failed) == (400, 0)
-    results = await outcomes(world, run.uid, 400)
-    assert len(results) == 400
+    assert (run.status.tasks.succeeded, run.status.tasks.failed) == (300, 0)
+    results = await outcomes(world, run.uid, 300)
+    assert len(results) == 300
     times = sorted(datetime.fromisoformat(one.released_at).timestamp() for one in results)
     # Each charges itself with what the stream shows, the other's releases included, after it has seen them.
     assert most_in(times, 1.0) <= 60 + 2 * 20 + 20

@@ -83,30 +83,35 @@ class World:
         handlers = folder / "handlers"
         handlers.mkdir()
         (handlers / "work.py").write_text(HANDLERS)
+        token = service_account(plane, "default", namespace, namespace)
         async with Kubelet(plane, namespace, handlers, folder / "pods") as kubelet:
-            world = cls(plane, broker, kubelet, namespace, folder, _service_account(plane, namespace))
+            world = cls(plane, broker, kubelet, namespace, folder, token)
             try:
                 yield world
             finally:
                 for operator in world.operators:
                     operator.end()
+                plane.request("DELETE", f"{world.runs}?propagationPolicy=Background")
                 plane.request("DELETE", f"/api/v1/namespaces/{namespace}")
 
     @property
     def runs(self) -> str:
         return f"/apis/jobrun.dev/v1alpha1/namespaces/{self.namespace}/jobruns"
 
-    def operator(self, *, start: bool = True, **settings: str) -> OperatorProcess:
-        """Of this namespace; another one each time."""
+    def operator(self, *, everywhere: bool = False, **settings: str) -> OperatorProcess:
+        """Of this namespace, or of the whole cluster; another one each time, and started."""
         folder = self.folder / f"operator{len(self.operators)}"
         folder.mkdir()
-        kubeconfig = self.plane.kubeconfig("operator", self.token, self.namespace)
+        if everywhere:
+            token, where = service_account(self.plane, "default", f"{self.namespace}-all", None), ""
+        else:
+            token, where = self.token, self.namespace
+        kubeconfig = self.plane.kubeconfig("operator", token, self.namespace)
         operator = OperatorProcess(
-            folder, kubeconfig, self.broker.url, **{"watch_namespaces": self.namespace, **settings}
+            folder, kubeconfig, self.broker.url, **{"watch_namespaces": where, **settings}
         )
         self.operators.append(operator)
-        if start:
-            operator.start()
+        operator.start()
         return operator
 
     async def kubectl(
@@ -176,19 +181,18 @@ def job_run(name: str = "backfill", *, worker: dict[str, Any] | None = None, **s
     }
 
 
-def _service_account(plane: ControlPlane, namespace: str) -> str:
-    """The token of one that has the operator's roles in ``namespace``."""
-    plane.make(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "operator"}})
-    subject = {"kind": "ServiceAccount", "name": "operator", "namespace": namespace}
+def service_account(plane: ControlPlane, home: str, name: str, namespace: str | None) -> str:
+    """The token of a new one that has the operator's roles in ``namespace``; None: in all of the cluster."""
+    plane.make(f"/api/v1/namespaces/{home}/serviceaccounts", {"metadata": {"name": name}})
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": home}
     rbac = "/apis/rbac.authorization.k8s.io/v1"
-    for kind, path, role in (
-        ("RoleBinding", f"{rbac}/namespaces/{namespace}/rolebindings", "namespaced"),
-        ("ClusterRoleBinding", f"{rbac}/clusterrolebindings", "cluster"),
-    ):
+    everywhere = f"{rbac}/clusterrolebindings"
+    there = f"{rbac}/namespaces/{namespace}/rolebindings" if namespace else everywhere
+    for path, role in ((there, "namespaced"), (everywhere, "cluster")):
         binding = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": kind,
-            "metadata": {"name": f"jobrun-{namespace}"},
+            "kind": "ClusterRoleBinding" if path == everywhere else "RoleBinding",
+            "metadata": {"name": f"{name}-{role}"},
             "subjects": [subject],
             "roleRef": {
                 "apiGroup": "rbac.authorization.k8s.io",
@@ -198,5 +202,5 @@ def _service_account(plane: ControlPlane, namespace: str) -> str:
         }
         plane.make(path, binding)
     request = {"spec": {"expirationSeconds": 7200}}
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/operator/token"
+    path = f"/api/v1/namespaces/{home}/serviceaccounts/{name}/token"
     return str(plane.make(path, request)["status"]["token"])

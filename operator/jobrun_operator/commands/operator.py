@@ -111,9 +111,12 @@ class Operator:
             configuration = await load_configuration()
             api = KubeApi(configuration, self._metrics)
             stack.push_async_callback(api.close)
-            installation = f"{await self._wait(lambda: _cluster(api))}/{settings.release}"
-            await self._wait(lambda: _crd(api, settings))
-            client = await self._wait(lambda: connect(_address(settings), "jobrun operator"))
+            installation = (
+                f"{await self._wait('the Kubernetes API', lambda: _cluster(api))}/{settings.release}"
+            )
+            await self._wait("the CustomResourceDefinition", lambda: _crd(api, settings))
+            address = _address(settings)
+            client = await self._wait("the broker", lambda: connect(address, "jobrun operator"))
             stack.push_async_callback(client.close)
             js = JetStream(client)
             layout = LayoutSettings(
@@ -123,7 +126,7 @@ class Operator:
                 work_max_bytes=settings.work_max_bytes,
                 ack_wait_seconds=settings.ack_wait_seconds,
             )
-            await self._wait(JetStreamWorkStreams(js, layout).provision_installation)
+            await self._wait("the broker", JetStreamWorkStreams(js, layout).provision_installation)
             parts = _Parts(settings, self._metrics, api, js, layout)
             watch = JobRunWatch(
                 configuration,
@@ -144,8 +147,9 @@ class Operator:
                 ):
                     group.create_task(work, name=name)
 
-    async def _wait(self, attempt: Callable[[], Awaitable[Found]]) -> Found:
+    async def _wait(self, what: str, attempt: Callable[[], Awaitable[Found]]) -> Found:
         """``attempt``, as often as it takes; what it waits for is logged and on /readyz."""
+        self._waiting_for = f"waiting for {what}"
         wait = _FIRST_WAIT
         while True:
             try:
