@@ -41,6 +41,9 @@ def odd_fails(payload):
         raise Fail("odd")
     return payload["index"]
 
+def missing_key(payload):
+    return payload["no such key"]
+
 def slow(payload):
     time.sleep(0.05)
     return None

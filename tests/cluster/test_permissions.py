@@ -1,0 +1,121 @@
+"""Runs with the permissions at the broker that the documentation lists: nothing is missing, nothing too much."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import nats
+import nats.errors
+import pytest
+
+from cluster.world import World, job_run
+from support.control_plane import ControlPlane
+from support.nats_server import NatsServer
+
+ROOT = Path(__file__).parents[2]
+PASSWORDS = {"operator": "pOperator", "worker": "pWorker"}
+SECRET = "nats-worker"  # noqa: S105  # its name
+
+_ALLOWED = re.compile(r'^\s*"(.+)"$', re.MULTILINE)
+
+
+def documented() -> str:
+    """The configuration of users that the documentation has."""
+    (block,) = re.findall(r"```\n(.+?)```", (ROOT / "docs" / "nats-permissions.md").read_text(), re.DOTALL)
+    for user, password in PASSWORDS.items():
+        block = block.replace(f"${user.upper()}_PASSWORD", password)
+    return str(block)
+
+
+@pytest.fixture
+async def guarded(control_plane: ControlPlane, tmp_path: Path) -> AsyncIterator[World]:
+    """As ``world``, with a broker that lets in who the documentation names."""
+    server = NatsServer(tmp_path / "nats", extra=documented())
+    async with server as broker, World.make(control_plane, broker, tmp_path) as world:
+        data = {
+            "username": base64.b64encode(b"worker").decode(),
+            "password": base64.b64encode(PASSWORDS["worker"].encode()).decode(),
+        }
+        path = f"/api/v1/namespaces/{world.namespace}/secrets"
+        control_plane.make(path, {"metadata": {"name": SECRET}, "data": data})
+        yield world
+
+
+async def test_whole_lives_of_runs(guarded: World) -> None:
+    world = guarded
+    world.operator(
+        nats_user="operator",
+        nats_password=PASSWORDS["operator"],
+        worker_nats_secret=SECRET,
+        relist_seconds="1",
+        sweep_age_seconds="0",
+    )
+    await world.apply(
+        job_run("paused", suspend=True, tasks={"count": 5}),
+        job_run("fails", tasks={"count": 10}, worker={"python": "work:odd_fails"}, results={"retain": True}),
+        job_run(
+            "retries",
+            tasks={"count": 3},
+            worker={"python": "work:missing_key"},
+            retry={"maxAttempts": 2, "initialDelaySeconds": 0},
+        ),
+        job_run("frees", tasks={"count": 5}, cleanupSecondsAfterFinished=0),
+    )
+    await world.phase("paused", "Suspended")
+    await world.kubectl("patch", "jobrun", "paused", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    for name in ("paused", "fails", "retries", "frees"):
+        await world.phase(name, "Completed")
+    assert world.run("fails").status.tasks.failed == 5  # type: ignore[union-attr]
+    assert world.run("retries").status.last_errors[0].attempt == 2
+    (container,) = world.deployments()[0]["spec"]["template"]["spec"]["containers"]
+    assert PASSWORDS["worker"] not in str(container)
+    await world.kubectl("delete", "jobruns", "--all")
+    await world.until(lambda: not world.deployments())
+    assert [line for line in world.broker.log.splitlines() if "Violation" in line] == []
+
+
+async def test_workers_can_not_do_what_is_the_operators(guarded: World) -> None:
+    errors: list[Exception] = []
+
+    async def heard(error: Exception) -> None:
+        errors.append(error)
+
+    client = await nats.connect(
+        guarded.broker.url, user="worker", password=PASSWORDS["worker"], error_cb=heard, allow_reconnect=False
+    )
+    try:
+        for subject in (
+            "jobrun.work.some-uid",
+            "jobrun.event.a.b.Completed",
+            "$JS.API.STREAM.DELETE.jobrun_some-uid",
+            "$JS.API.STREAM.LIST",
+            "$JS.API.CONSUMER.PAUSE.jobrun_some-uid.workers",
+            "$JS.API.STREAM.MSG.GET.jobrun_some-uid_out",
+        ):
+            with pytest.raises((nats.errors.Error, TimeoutError)):
+                await client.request(subject, b"{}", timeout=0.2)
+        await client.flush()
+    finally:
+        await client.close()
+    await guarded.until(lambda: guarded.broker.log.count("Publish Violation") == 6)
+
+
+def test_the_chart_says_the_same() -> None:
+    chart = (ROOT / "helm" / "jobrun" / "templates" / "nats" / "_config.tpl").read_text()
+    chart = chart.replace("{{ $prefix }}", "jobrun").split("user: client")[0]
+    assert _ALLOWED.findall(documented()) == _ALLOWED.findall(chart)
+
+
+async def test_a_password_that_is_wrong_is_said(guarded: World) -> None:
+    operator = guarded.operator(nats_user="operator", nats_password="wrong")  # noqa: S106
+    text = await guarded.until(lambda: authorization_in(operator.answer("/readyz")[1]))
+    assert "pOperator" not in text
+    assert await asyncio.to_thread(operator.stop) == 0
+
+
+def authorization_in(text: str) -> str:
+    return text if "uthorization" in text else ""
