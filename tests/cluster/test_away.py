@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from typing import Any
 
 from cluster.test_complete import outcomes
 from cluster.world import World, job_run
@@ -105,21 +106,42 @@ async def test_waits_for_a_broker_and_says_so(world: World) -> None:
     assert samples["jobrun_broker_connected", ()] == 1
 
 
-async def test_waits_for_the_crd_and_says_so(world: World) -> None:
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    definition = world.plane.get(f"{path}/jobruns.jobrun.dev")
-    world.plane.request("DELETE", f"{path}/jobruns.jobrun.dev")
-    await world.until(lambda: world.plane.request("GET", f"{path}/jobruns.jobrun.dev")[0] == 404)
-    operator = world.operator()
+async def test_the_crd_away_before_the_start_and_later(world: World) -> None:
+    """It waits for it and says so; removed later, it takes the runs with it, and the next ones are seen again."""
+    definition = await remove_definition(world)
+    operator = world.operator(relist_seconds="1", sweep_age_seconds="0")
     try:
         await world.until(lambda: "CustomResourceDefinition" in operator.answer("/readyz")[1])
     finally:
-        definition["metadata"] = {"name": definition["metadata"]["name"]}
-        definition.pop("status", None)
-        world.plane.make(path, definition)
+        world.plane.make(DEFINITIONS, definition)
     await world.until(lambda: operator.answer("/readyz")[0] == 200)
-    await world.apply(job_run(tasks={"count": 3}))
-    await world.phase("backfill", "Completed")
+    await world.apply(job_run(tasks={"count": 9999}, rate={"tasks": 9, "periodSeconds": 1}))
+    await world.phase("backfill", "Running")
+    await world.until(lambda: world.deployments())
+    try:
+        await remove_definition(world)
+        await world.until(lambda: not world.deployments(), "its Deployment is removed")
+        assert operator.answer("/healthz")[0] == 200
+    finally:
+        world.plane.make(DEFINITIONS, definition)
+    await world.until(lambda: world.plane.request("GET", world.runs)[0] == 200)
+    await world.apply(job_run("next", tasks={"count": 3}))
+    await world.phase("next", "Completed")
+    assert operator.running
+
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+async def remove_definition(world: World) -> dict[str, Any]:
+    """The CRD, to make it again."""
+    path = f"{DEFINITIONS}/jobruns.jobrun.dev"
+    definition = world.plane.get(path)
+    world.plane.request("DELETE", path)
+    await world.until(lambda: world.plane.request("GET", path)[0] == 404)
+    definition["metadata"] = {"name": definition["metadata"]["name"]}
+    definition.pop("status", None)
+    return definition
 
 
 def in_vain(operator: OperatorProcess) -> float:
