@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -39,7 +40,13 @@ REDELIVERIES = RunMetric(
 REPLICAS = RunMetric("jobrun_replicas", "Workers of a run: desired or ready.", ("kind",))
 PHASE = RunMetric("jobrun_phase", "1 for the phase that a run is in.", ("phase",))
 
-RUN_METRICS = (TASKS, RELEASED, REDELIVERIES, REPLICAS, PHASE)
+RELEASE_LAG = RunMetric(
+    "jobrun_release_lag_seconds",
+    "How far the releases of a running run with a rate are behind what the rate alone would have allowed since its "
+    "start, suspensions not counted: it grows while workers or the broker don't keep up.",
+)
+
+RUN_METRICS = (TASKS, RELEASED, REDELIVERIES, REPLICAS, PHASE, RELEASE_LAG)
 
 
 class OperatorMetrics:
@@ -55,6 +62,25 @@ class OperatorMetrics:
             "Time of requests to the Kubernetes API, by verb, resource and status code (0: no answer).",
             ["verb", "resource", "code"],
             buckets=_LATENCIES,
+            registry=self.registry,
+        )
+        self.broker_seconds = Histogram(
+            "jobrun_broker_request_seconds",
+            "Time of requests to the broker, by kind and outcome: ok or the kind of error.",
+            ["kind", "outcome"],
+            buckets=_LATENCIES,
+            registry=self.registry,
+        )
+        self.step_seconds = Histogram(
+            "jobrun_engine_step_seconds",
+            "Time of one look at a run: reading its streams, deciding, scaling, writing its status.",
+            buckets=_LATENCIES,
+            registry=self.registry,
+        )
+        self.scale_decisions = Counter(
+            "jobrun_scale_decisions_total",
+            "Changes of the number of workers that was asked for, by reason.",
+            ["reason"],
             registry=self.registry,
         )
         self.api_writes_held = Gauge(
@@ -94,6 +120,9 @@ class _RunCollector(Collector):
         for run in self._metrics.runs():
             where = [run.namespace, run.name]
             status, tasks = run.status, run.status.tasks
+            lag = release_lag(run, datetime.now(UTC))
+            if lag is not None:
+                families[RELEASE_LAG].add_metric(where, lag)
             families[PHASE].add_metric([*where, (status.phase or Phase.PENDING).value], 1)
             families[REPLICAS].add_metric([*where, "desired"], status.replicas or 0)
             families[REPLICAS].add_metric([*where, "ready"], status.ready_replicas or 0)
@@ -104,6 +133,18 @@ class _RunCollector(Collector):
             families[RELEASED].add_metric(where, tasks.released)
             families[REDELIVERIES].add_metric(where, tasks.redeliveries)
         yield from families.values()
+
+
+def release_lag(run: JobRun, now: datetime) -> float | None:
+    """Seconds; None for a run without a rate, and one that does not release now."""
+    status, tasks = run.status, run.status.tasks
+    if status.phase != Phase.RUNNING or status.start_time is None or tasks is None or tasks.total is None:
+        return None
+    per_second = run.spec.rate_per_second(tasks.total)
+    if per_second is None or tasks.released >= tasks.total:
+        return None
+    active = (now - status.start_time).total_seconds() - (status.suspended_seconds or 0)
+    return max(0.0, active - tasks.released / per_second)
 
 
 def _families() -> dict[RunMetric, GaugeMetricFamily | CounterMetricFamily]:

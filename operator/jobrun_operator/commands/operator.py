@@ -14,16 +14,18 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from time import monotonic
 from typing import TypeVar
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from jobrun_operator.api import API_VERSION, PLURAL
 from jobrun_operator.engine.fleet import Fleet, FleetSettings
 from jobrun_operator.engine.run import EngineSettings, Ports
 from jobrun_operator.engine.shared import SharedObserver
 from jobrun_operator.errors import Gone, JobRunError
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, BrokerAddress, JetStream, connect
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects
 from jobrun_operator.jetstream.observer import JetStreamObserver
@@ -118,7 +120,7 @@ class Operator:
             address = _address(settings)
             client = await self._wait("the broker", lambda: connect(address, "jobrun operator"))
             stack.push_async_callback(client.close)
-            js = JetStream(client)
+            js = _Measured(client, self._metrics)
             layout = LayoutSettings(
                 installation=installation,
                 names=Names(settings.prefix),
@@ -214,7 +216,12 @@ class _Parts:
             ports,
             runs,
             JetStreamOwnership(js, layout),
-            EngineSettings(interval=settings.interval_seconds, stream_name=layout.names.work_stream),
+            EngineSettings(
+                interval=settings.interval_seconds,
+                stream_name=layout.names.work_stream,
+                on_step=metrics.step_seconds.observe,
+                on_scaled=lambda reason: metrics.scale_decisions.labels(reason).inc(),
+            ),
             FleetSettings(
                 relist_seconds=settings.relist_seconds,
                 namespaces=frozenset(namespaces) or None,
@@ -241,6 +248,33 @@ class _Parts:
         self._metrics.broker_connected.set(bool(self._client.is_connected))
         self._metrics.fleet_beat.set(now - self.fleet.beat if self.fleet.beat else 0.0)
         self._metrics.watch_behind.set(self.freshness.behind(now))
+
+
+class _Measured(JetStream):
+    """Requests with their time and outcome told to the metrics."""
+
+    def __init__(self, client: Client, metrics: OperatorMetrics) -> None:
+        super().__init__(client)
+        self._seconds = metrics.broker_seconds
+
+    async def request(
+        self,
+        subject: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        timeout: float = REQUEST_TIMEOUT,
+    ) -> Msg:
+        began, outcome = monotonic(), "ok"
+        try:
+            return await super().request(subject, body, headers, timeout)
+        except JobRunError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            # $JS.API.STREAM.INFO.<stream> is STREAM.INFO; what is published is called so.
+            api = subject.startswith("$JS.API.")
+            kind = ".".join(subject.split(".")[2:4]) if api else "PUBLISH"
+            self._seconds.labels(kind, outcome).observe(monotonic() - began)
 
 
 async def _cluster(api: KubeApi) -> str:

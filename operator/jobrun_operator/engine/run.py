@@ -65,6 +65,10 @@ class EngineSettings:
     most_workers: int | None = None
     """Workers of one run at most, whatever its spec says (local mode: the cores)."""
     stream_name: Callable[[str], str] = "jobrun_{}".format
+    on_step: Callable[[float], None] = lambda seconds: None
+    """Told how long each look at a run took."""
+    on_scaled: Callable[[str], None] = lambda reason: None
+    """Told why, whenever another number of workers was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,8 @@ class RunEngine:
 
     async def step(self) -> None:
         """Gather, decide, apply, once. What can't be done now is tried again at the next step."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
             await self._step(self._ports.now())
             self._conflicts = 0
@@ -189,6 +195,8 @@ class RunEngine:
             self._find_deleted()
         except JobRunError as error:
             log.warning("%s/%s: %s", self.ref.namespace, self.ref.name, error)
+        finally:
+            self._settings.on_step(clock() - began)
 
     async def _step(self, now: datetime) -> None:
         self._set_limits()
@@ -357,10 +365,13 @@ class RunEngine:
         return self._holds
 
     async def _scale(self, reading: Reading | None, counts: Counts | None, workers: WorkersState) -> None:
-        wanted = 0
+        wanted, reason = 0, "Held"
         history = self._scaling
         if not self._holds and reading is None and self._source is None:
-            wanted = workers.desired  # an engine that has just started knows no better than the one before
+            wanted, reason = (
+                workers.desired,
+                "Unknown",
+            )  # an engine that has just started knows no better than the one before
         elif not self._holds:
             decision, history = scaling.decide(
                 scaling_of(self.run, self._settings.most_workers),
@@ -368,7 +379,7 @@ class RunEngine:
                 self._scaling,
                 asyncio.get_running_loop().time(),
             )
-            wanted = decision.replicas
+            wanted, reason = decision.replicas, decision.reason.value
         anything = wanted or workers.desired or workers.running  # for no workers, none need to be made
         if anything and ((wanted, self.run.metadata.generation) != self._scaled or workers.desired != wanted):
             try:
@@ -383,6 +394,8 @@ class RunEngine:
                 self._wake.set()
                 return
             self._scaled = (wanted, self.run.metadata.generation)
+            if workers.desired != wanted:
+                self._settings.on_scaled(reason)
         self._unscaled = None
         self._scaling = history
         if views.phase_of(self.run).is_final and not workers.running and not workers.desired:

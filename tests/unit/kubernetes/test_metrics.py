@@ -1,0 +1,58 @@
+"""Metrics of runs are read off their status, and say nothing where there is nothing to say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from jobrun_operator.api import JobRun, JobRunStatus, Phase, TaskCounts
+from jobrun_operator.metrics import OperatorMetrics, release_lag
+from support.manifests import manifest
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RATE = {"rate": {"tasks": 10, "periodSeconds": 1}}
+
+
+def run(spec: dict[str, Any], released: int, *, phase: Phase = Phase.RUNNING, suspended: int = 0) -> JobRun:
+    status = JobRunStatus(
+        phase=phase,
+        start_time=NOW - timedelta(seconds=60),
+        suspended_seconds=suspended,
+        replicas=3,
+        ready_replicas=2,
+        tasks=TaskCounts(total=10_000, released=released, succeeded=released - 5, failed=1, redeliveries=7),
+    )
+    return JobRun.from_wire(manifest(**spec)).with_status(status)
+
+
+@pytest.mark.parametrize(
+    ("one", "lag"),
+    [
+        (run(RATE, 600), 0),
+        (run(RATE, 500), 10),
+        (run(RATE, 700), 0),
+        (run(RATE, 500, suspended=10), 0),
+        (run(RATE, 10_000), None),
+        (run(RATE, 500, phase=Phase.SUSPENDED), None),
+        (run({}, 500), None),
+    ],
+)
+def test_release_lag(one: JobRun, lag: float | None) -> None:
+    assert release_lag(one, NOW) == lag
+
+
+def test_what_is_shown_of_a_run() -> None:
+    metrics = OperatorMetrics()
+    metrics.runs = lambda: [run(RATE, 500)]
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    where = 'name="backfill",namespace="default"'
+    assert f'jobrun_tasks{{{where},state="succeeded"}} 495.0' in lines
+    assert f"jobrun_released_total{{{where}}} 500.0" in lines
+    assert f"jobrun_redeliveries_total{{{where}}} 7.0" in lines
+    assert f'jobrun_replicas{{kind="desired",{where}}} 3.0' in lines
+    assert f'jobrun_phase{{{where},phase="Running"}} 1.0' in lines
+    metrics.runs = lambda: []
+    assert "backfill" not in generate_latest(metrics.registry).decode()
