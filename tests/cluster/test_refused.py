@@ -145,6 +145,11 @@ async def test_a_spec_that_is_not_acceptable(world: World) -> None:
         assert says in condition["message"]
         versions[name] = stored["metadata"]["resourceVersion"]
     await world.kubectl("wait", "--for=condition=Failed", "jobrun", "--all", "--timeout=5s")
+    await world.until(
+        lambda: (
+            [(one["reason"], one["type"]) for one in world.events("count")] == [("InvalidSpec", "Warning")]
+        )
+    )
     # Neither a look, a list nor a restart writes it again.
     await asyncio.to_thread(operator.stop)
     operator.start()

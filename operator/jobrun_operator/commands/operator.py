@@ -210,7 +210,7 @@ class _Parts:
             now=lambda: datetime.now(UTC),
         )
         self.freshness = Freshness()
-        refusals = Refusals(api, budget, lambda uid, fault: self.fleet.fail(uid, fault))
+        refusals = Refusals(api, budget, events, lambda uid, fault: self.fleet.fail(uid, fault))
         runs = KubeRuns(api, namespaces, refusals.refuse)
         self.fleet = Fleet(
             ports,

@@ -123,15 +123,19 @@ class KubeApi:
         raise _error(status, text, f"{method} {path}")
 
     async def watch(self, path: str, query: Mapping[str, str], *, inactivity: float) -> AsyncIterator[Object]:
-        """Events until the server ends the stream, or none came for ``inactivity`` seconds. Raises as ``request``."""
+        """Events until the server ends the stream, or none came for ``inactivity`` seconds: go on from the last
+        version. Raises as ``request``."""
         asked = {**query, "watch": "true", "allowWatchBookmarks": "true"}
         try:
             async with await self._send("GET", path, asked, None, JSON, None) as response:
                 if response.status >= 300:
                     raise _error(response.status, await response.read(), f"watching {path}")
                 while True:
-                    async with asyncio.timeout(inactivity):
-                        line = await response.content.readline()
+                    try:
+                        async with asyncio.timeout(inactivity):
+                            line = await response.content.readline()
+                    except TimeoutError:
+                        return
                     if not line:
                         return
                     event = _decoded(line)

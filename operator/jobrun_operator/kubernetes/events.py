@@ -30,6 +30,16 @@ _LONGEST_NOTE = 1000
 """Bytes that the API takes are 1024."""
 
 
+@dataclass(frozen=True, slots=True)
+class Regarding:
+    """What an Event is about."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str = ""
+
+
 @dataclass(slots=True)
 class _Told:
     at: float
@@ -44,6 +54,11 @@ class KubeEvents:
         self._instance = socket.gethostname()[:120]
 
     async def publish(self, run: JobRun, *, reason: str, message: str, warning: bool) -> None:
+        where = Regarding(run.namespace, run.name, run.uid, run.metadata.resource_version)
+        await self.tell(where, reason=reason, message=message, warning=warning)
+
+    async def tell(self, run: Regarding, *, reason: str, message: str, warning: bool) -> None:
+        """As ``publish``, about an object that may be no acceptable run."""
         name = event_name(run, reason, message)
         now = asyncio.get_running_loop().time()
         told = self._told.get(name)
@@ -74,7 +89,7 @@ class KubeEvents:
         except JobRunError as error:
             log.debug("no Event for %s/%s: %s", run.namespace, run.name, error)
 
-    def _event(self, run: JobRun, name: str, reason: str, message: str, warning: bool) -> Object:
+    def _event(self, run: Regarding, name: str, reason: str, message: str, warning: bool) -> Object:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
@@ -92,12 +107,12 @@ class KubeEvents:
                 "namespace": run.namespace,
                 "name": run.name,
                 "uid": run.uid,
-                "resourceVersion": run.metadata.resource_version,
+                "resourceVersion": run.resource_version,
             },
         }
 
 
-def event_name(run: JobRun, reason: str, message: str) -> str:
+def event_name(run: Regarding, reason: str, message: str) -> str:
     """The same for the same news about the same run."""
     digest = hashlib.sha256(f"{run.uid}\0{reason}\0{message}".encode()).hexdigest()[:16]
     return f"{run.name}.{digest}"

@@ -17,8 +17,8 @@ from jobrun_operator.kubernetes.api import Expired, KubeApi, Object, metadata
 
 log = logging.getLogger(__name__)
 
-INACTIVITY_SECONDS = 70.0
-"""The API server sends a bookmark every minute: a watch that is silent for longer is dead."""
+INACTIVITY_SECONDS = 90.0
+"""The API server sends a bookmark every 60 to 75 seconds: a watch that is silent for longer may be dead."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 """Seconds between tries while the API is away."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from jobrun_operator.api import API_VERSION, KIND, PLURAL, InvalidObject, JobRunStatus, Phase
+from jobrun_operator.api import API_VERSION, KIND, PLURAL, ConditionType, InvalidObject, JobRunStatus, Phase
 from jobrun_operator.core import conditions
 from jobrun_operator.core.conditions import Standing
 from jobrun_operator.core.lifecycle import Fault
@@ -20,6 +20,7 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.errors import Conflict, Gone, JobRunError
 from jobrun_operator.kubernetes.api import MERGE, KubeApi, Object, collection, metadata
 from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
+from jobrun_operator.kubernetes.events import KubeEvents, Regarding
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,10 @@ Fail = Callable[[str, Fault], bool]
 class Refusals:
     """``refuse`` may be called for the same object again and again."""
 
-    def __init__(self, api: KubeApi, budget: WriteBudget, fail: Fail) -> None:
+    def __init__(self, api: KubeApi, budget: WriteBudget, events: KubeEvents, fail: Fail) -> None:
         self._api = api
         self._budget = budget
+        self._events = events
         self._fail = fail
         self._writing: dict[str, asyncio.Task[None]] = {}
 
@@ -61,6 +63,10 @@ class Refusals:
         await self._budget.take(Urgency.TRANSITION)
         try:
             await self._api.request("PATCH", path, body=body, content_type=MERGE)
+            said = status.condition(ConditionType.FAILED)
+            if said is not None:
+                where = Regarding(namespace, name, str(meta["uid"]), str(meta["resourceVersion"]))
+                await self._events.tell(where, reason=said.reason, message=said.message, warning=True)
         except (Conflict, Gone):
             return  # it has changed: the watch tells it again as it is now
         except JobRunError as error:

@@ -23,8 +23,8 @@ from jobrun_operator.kubernetes.api import Object
 
 log = logging.getLogger(__name__)
 
-INACTIVITY_SECONDS = 70.0
-"""A watch without even a bookmark for so long is dead: the API server sends one every minute."""
+INACTIVITY_SECONDS = 90.0
+"""A watch without even a bookmark for so long may be dead: the API server sends one every 60 to 75 seconds."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 15.0
 """Seconds before kopf is begun again."""

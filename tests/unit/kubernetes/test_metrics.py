@@ -54,5 +54,5 @@ def test_what_is_shown_of_a_run() -> None:
     assert f"jobrun_redeliveries_total{{{where}}} 7.0" in lines
     assert f'jobrun_replicas{{kind="desired",{where}}} 3.0' in lines
     assert f'jobrun_phase{{{where},phase="Running"}} 1.0' in lines
-    metrics.runs = lambda: []
+    metrics.runs = list
     assert "backfill" not in generate_latest(metrics.registry).decode()

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from jobrun_operator.api import Condition, ConditionStatus, JobRun, JobRunStatus, Phase
+from jobrun_operator.api import Condition, ConditionStatus, JobRunStatus, Phase
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.kubernetes.announced import new_trouble
-from jobrun_operator.kubernetes.events import event_name
+from jobrun_operator.kubernetes.events import Regarding, event_name
 from jobrun_operator.kubernetes.logs import About, Sparing
 from jobrun_operator.kubernetes.refusals import refused_status
-from support.manifests import manifest
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FAULT = Fault(Reason.INVALID_SPEC, "spec.tasks.count: must be at least 1, is 0")
@@ -72,8 +71,7 @@ def test_a_trouble_is_told_when_it_begins(
 
 
 def test_the_same_news_has_the_same_name() -> None:
-    one = JobRun.from_wire({**manifest(), "metadata": {"name": "backfill", "uid": "1"}})
-    again = JobRun.from_wire({**manifest(), "metadata": {"name": "backfill", "uid": "2"}})
+    one, again = Regarding("shop", "backfill", "1"), Regarding("shop", "backfill", "2")
     assert event_name(one, "A", "b") == event_name(one, "A", "b")
     assert len({event_name(one, "A", "b"), event_name(one, "A", "c"), event_name(again, "A", "b")}) == 3
 
