@@ -20,9 +20,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "retries-keep-the-rate": partial(failing.retries_keep_the_rate, count=8_000, rate=200),
     "each-seventh-fails": partial(failing.each_seventh, count=1_000),
     "failure-policy": partial(failing.failure_policy, count=700),
-    "killed-ten-times": partial(
-        killing.killed_again_and_again, count=20_000, rate=1_000, kills=10, latest=5.0
-    ),
+    "killed-ten-times": partial(killing.killed_again_and_again, count=20_000, rate=600, kills=10, latest=5.0),
     "broker-killed": partial(killing.broker_killed, count=6_000, rate=500),
     "worker-killed": partial(workers.killed_in_mid_task, count=400, seconds=0.5),
     "poisonous-task": partial(workers.poisonous_task, count=500, index=40, attempts=3),
