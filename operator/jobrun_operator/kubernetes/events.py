@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from jobrun_operator.api import API_VERSION, KIND, JobRun
-from jobrun_operator.errors import Conflict, JobRunError
+from jobrun_operator.errors import Conflict, Gone, JobRunError
 from jobrun_operator.kubernetes.api import MERGE, KubeApi, Object, collection
 from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
 
@@ -72,15 +72,19 @@ class KubeEvents:
             self._told.popitem(last=False)
         path = collection("events.k8s.io/v1", "events", run.namespace)
         await self._budget.take(Urgency.EVENT)
+        event = self._event(run, name, reason, message, warning)
         if told is None:
             try:
-                await self._api.request("POST", path, body=self._event(run, name, reason, message, warning))
+                await self._api.request("POST", path, body=event)
                 return
             except Conflict:
                 told = self._told[name]  # told before this process began
         told.count += 1
         series = {"series": {"count": max(2, told.count), "lastObservedTime": _now()}}
-        await self._api.request("PATCH", f"{path}/{name}", body=series, content_type=MERGE)
+        try:
+            await self._api.request("PATCH", f"{path}/{name}", body=series, content_type=MERGE)
+        except Gone:  # Events are kept for an hour or so
+            await self._api.request("POST", path, body=event)
 
     async def try_publish(self, run: JobRun, *, reason: str, message: str, warning: bool) -> None:
         """As ``publish``; what can't be told is only logged."""
