@@ -51,6 +51,13 @@ async def test_many_runs_at_once(world: World) -> None:
     # A write is counted when it is answered, so that some of one moment may be counted in the next.
     for (start, _, before), (_, end, after) in combinations(recorded, 2):
         assert after - before <= BUDGET * (end - start) + 2 * BUDGET
+    cpu, memory = ("process_cpu_seconds_total", ()), ("process_resident_memory_bytes", ())
+    before, began = operator.samples(), time.monotonic()
+    await world.until(lambda: time.monotonic() - began >= 5)
+    after = operator.samples()
+    share = (after[cpu] - before[cpu]) / (time.monotonic() - began)
+    print(f"then {share:.0%} of a core and {after[memory] / 2**20:.0f} MiB")
+    assert after[memory] < 500 * 2**20
     print(f"{RUNS} runs told in {told:.1f} s with {recorded[-1][2]:.0f} writes")
     assert all(
         int(item["status"]["observedGeneration"]) == 1 for item in world.plane.get(world.runs)["items"]
