@@ -337,3 +337,14 @@ async def test_a_reader_may_stop_early() -> None:
         async for chunk in source(server.url()).read(0):
             assert len(chunk) == 1000
             break
+
+
+@pytest.mark.parametrize("etag", ["", 'W/"v1"'])
+@pytest.mark.parametrize("start", [0, 3])
+async def test_without_a_strong_etag_other_content_is_told_all_the_same(etag: str, start: int) -> None:
+    before, now = (answer(b"%d\n" % digit * 5, ETag=etag) for digit in (1, 2))
+    async with http_server(before, now) as server:
+        found = source(server.url())
+        await found.scan()
+        with pytest.raises(SourceError, match="the source changed after the run was accepted"):
+            await payloads(found, start)

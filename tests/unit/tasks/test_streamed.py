@@ -95,6 +95,89 @@ class TestUnchanged:
                 await payloads(source)
 
 
+class TestWithoutVersion:
+    """The store proves nothing: what the checking pass saw is compared with what is read, chunk by chunk."""
+
+    LINES = 2_500
+
+    @staticmethod
+    def lines(count: int, **other: int) -> bytes:
+        """``other`` at these indexes."""
+        values = {int(at.removeprefix("at_")): value for at, value in other.items()}
+        return b"".join(b"%d\n" % values.get(i, i) for i in range(count))
+
+    @pytest.fixture(params=["scanned", "resumed"])
+    async def stream(self, request: pytest.FixtureRequest) -> tuple[MemoryBytes, StreamedSource]:
+        stream = MemoryBytes([self.lines(self.LINES)])
+        source = StreamedSource(stream, JsonLines, max_payload=MAX_PAYLOAD)
+        known = await source.scan()
+        if request.param == "resumed":
+            source = StreamedSource(stream, JsonLines, max_payload=MAX_PAYLOAD)
+            assert await source.is_unchanged(known)
+        return stream, source
+
+    @pytest.mark.parametrize("start", [0, 3, 999, 1000, 2_499, 2_500])
+    async def test_the_same_is_read_however_it_is_cut(
+        self, stream: tuple[MemoryBytes, StreamedSource], start: int
+    ) -> None:
+        stored, source = stream
+        for size in (7, 5_000, 1_000_000):
+            data = self.lines(self.LINES)
+            stored.pieces = [data[at : at + size] for at in range(0, len(data), size)]
+            assert await payloads(source, start) == [b"%d" % i for i in range(start, self.LINES)]
+
+    @pytest.mark.parametrize("start", [0, 3, 1_500, 2_499])
+    @pytest.mark.parametrize(
+        ("now", "good"),
+        [
+            pytest.param({"at_0": 7}, 0, id="the first task"),
+            pytest.param({"at_1700": 7}, 1_000, id="one in the middle"),
+            pytest.param({"at_2499": 7}, 2_000, id="the last task"),
+            pytest.param({"count": 2_501}, 2_000, id="one more"),
+            pytest.param({"count": 2_499}, 2_000, id="one fewer"),
+            pytest.param({"count": 2_000}, 2_000, id="a chunk fewer"),
+            pytest.param({"count": 0}, 0, id="nothing"),
+        ],
+    )
+    async def test_no_chunk_of_another_content_is_handed_out(
+        self, stream: tuple[MemoryBytes, StreamedSource], start: int, now: dict[str, int], good: int
+    ) -> None:
+        stored, source = stream
+        stored.pieces = [self.lines(**{"count": self.LINES, **now})]
+        found: list[bytes] = []
+
+        async def take_all() -> None:
+            async for chunk in source.read(start):
+                found.extend(chunk)
+
+        with pytest.raises(SourceError, match=r"^tasks\.jsonl: the source changed"):
+            await take_all()
+        assert found == [b"%d" % i for i in range(start, good)]
+
+    async def test_one_chunk_more_is_not_handed_out(self) -> None:
+        stored = MemoryBytes([self.lines(2_000)])
+        source = StreamedSource(stored, JsonLines, max_payload=MAX_PAYLOAD)
+        await source.scan()
+        stored.pieces = [self.lines(2_001)]
+        with pytest.raises(SourceError, match="the source changed"):
+            await payloads(source, 2_000)
+
+    async def test_what_is_refused_as_changed_is_not_what_reading_insists_on(self) -> None:
+        stored = MemoryBytes([b"1\n2\n"])
+        source = StreamedSource(stored, JsonLines, max_payload=MAX_PAYLOAD)
+        known = await source.scan()
+        stored.pieces = [b"3\n4\n"]
+        assert not await source.is_unchanged(known)
+        with pytest.raises(SourceError, match="the source changed"):
+            await payloads(source)
+
+    async def test_a_pass_costs_one_opening(self, stream: tuple[MemoryBytes, StreamedSource]) -> None:
+        stored, source = stream
+        before = stored.passes
+        await payloads(source, 3)
+        assert stored.passes == before + 1
+
+
 class Endless:
     """A stream of so many megabytes, made as it is read."""
 
