@@ -31,7 +31,7 @@ def completed(run: LocalRun, ended: Ended, count: int, *, failed: int = 0, code:
     }
     yield true("status: all released, all ended, none lost", tasks == expected, tasks)
     yield from each_once(run, count)
-    yield at_most("left running, gone after", run.seconds_until_gone(), GONE_SECONDS, " s")
+    yield at_most("left running, gone after", run.seconds_until_gone(), GONE_SECONDS, " s", of_speed=True)
 
 
 def each_once(run: LocalRun, count: int) -> Iterator[Bound]:

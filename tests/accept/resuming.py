@@ -31,8 +31,8 @@ def interrupted(folder: Path, *, count: int, rate: int) -> Iterator[Bound]:
         run.send(signal.SIGINT)
         stopped = run.wait(within=60)
         yield same("exit code after Ctrl-C", stopped.code, 130)
-        yield at_most("ended after", time.monotonic() - began, STOP_SECONDS, " s")
-        yield at_most("left running, gone after", run.seconds_until_gone(), 1.0, " s")
+        yield at_most("ended after", time.monotonic() - began, STOP_SECONDS, " s", of_speed=True)
+        yield at_most("left running, gone after", run.seconds_until_gone(), 1.0, " s", of_speed=True)
         yield true("no traceback", "Traceback" not in stopped.said, stopped.said[-300:])
         told = re.search(r"go on with: jobrun (.*)", stopped.said)
         yield true("it says how to resume", told is not None, stopped.said[-300:])
@@ -63,4 +63,4 @@ def finished(folder: Path, *, count: int) -> Iterator[Bound]:
             "the same status", again.jobrun["status"] == first.jobrun["status"], again.jobrun["status"]
         )
         yield same("handlers started again", len(run.starts()) - starts, 0)
-        yield at_most("left running, gone after", run.seconds_until_gone(), 5.0, " s")
+        yield at_most("left running, gone after", run.seconds_until_gone(), 5.0, " s", of_speed=True)

@@ -26,7 +26,10 @@ from support.process_marks import VARIABLE, Overdue, Process, kill_marked, marke
 
 JOBRUN = Path(sys.executable).with_name("jobrun")
 GONE_SECONDS = 5.0
-"""After its end nothing of a local run may live for longer."""
+"""After its end nothing of a local run may live for longer, on a machine that has nothing else to do."""
+
+_FOR_GOOD = 60.0
+"""Seconds after which what still lives counts as left behind, on any machine."""
 
 Line = dict[str, Any]
 
@@ -180,7 +183,7 @@ class LocalRun:
     def workers(self) -> list[Process]:
         return [process for process in self.processes() if process.is_worker]
 
-    def seconds_until_gone(self, within: float = GONE_SECONDS) -> float:
+    def seconds_until_gone(self, within: float = _FOR_GOOD) -> float:
         """How long anything of it went on living. Raises Overdue."""
         began = time.monotonic()
         until(lambda: not self.processes(), lambda: f"the end of {self.processes()}", within)
