@@ -139,15 +139,15 @@ class Operator:
             page.alive, page.ready = parts.alive, parts.ready
             page.before_metrics = parts.measure
             self._metrics.runs = lambda: parts.fleet
-            log.info("taking care of the runs of installation %s", installation)
             async with asyncio.TaskGroup() as group:
-                for name, work in (
-                    ("deployments", parts.deployments.main()),
-                    ("pods", parts.pods.main()),
-                    ("fleet", parts.fleet.main()),
-                    ("watch", watch.main()),
-                ):
-                    group.create_task(work, name=name)
+                group.create_task(parts.deployments.main(), name="deployments")
+                group.create_task(parts.pods.main(), name="pods")
+                # Nothing can be decided before it is known which workers there are.
+                await parts.deployments.listed.wait()
+                await parts.pods.listed.wait()
+                log.info("taking care of the runs of installation %s", installation)
+                group.create_task(parts.fleet.main(), name="fleet")
+                group.create_task(watch.main(), name="watch")
 
     async def _wait(self, what: str, attempt: Callable[[], Awaitable[Found]]) -> Found:
         """``attempt``, as often as it takes; what it waits for is logged and on /readyz."""
