@@ -44,6 +44,8 @@ class MemoryAudit:
 @dataclass
 class MemoryLiveStatus:
     shown: list[tuple[float, JobRunStatus]] = field(default_factory=list)
+    newest: dict[tuple[str, str], JobRunStatus] = field(default_factory=dict)
+    """By namespace and name."""
     forgotten: list[RunRef] = field(default_factory=list)
     fault: BaseException | None = None
 
@@ -52,8 +54,10 @@ class MemoryLiveStatus:
         if self.fault is not None:
             raise self.fault
         self.shown.append((_now(), status))
+        self.newest[run.namespace, run.name] = status
 
     async def forget(self, run: RunRef) -> None:
+        self.newest.pop((run.namespace, run.name), None)
         self.forgotten.append(run)
 
 
@@ -61,12 +65,15 @@ class MemoryLiveStatus:
 class MemoryEvents:
     reasons: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    told: list[tuple[str, str, bool]] = field(default_factory=list)
+    """Reason, message, warning."""
     fault: BaseException | None = None
 
     async def publish(self, run: JobRun, *, reason: str, message: str, warning: bool) -> None:
         await asyncio.sleep(0)
         if self.fault is not None:
             raise self.fault
+        self.told.append((reason, message, warning))
         self.reasons.append(reason)
         if warning:
             self.warnings.append(reason)
