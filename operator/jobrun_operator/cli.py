@@ -9,6 +9,7 @@ import contextlib
 import functools
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
@@ -71,10 +72,12 @@ def local_run(
     """Run the JobRun of a manifest here: embedded nats-server, worker processes, live progress.
 
     Edits of the manifest act at once. Ctrl-C stops cleanly. Exit code 0: Completed, 1: Failed, 2: bad manifest or
-    input, 3: broker or environment.
+    input, 3: broker or environment, 130: stopped with Ctrl-C.
     """
-    from jobrun_operator.commands.local_input import LocalRunOptions
-    from jobrun_operator.commands.local_run import local_run as command
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to end in good order
+    with _extra("local"):
+        from jobrun_operator.commands.local_input import LocalRunOptions
+        from jobrun_operator.commands.local_run import local_run as command
 
     options = LocalRunOptions(manifest, tasks, data_dir, results, max_workers, port or 0, as_json)
     sys.exit(command(options))
@@ -180,7 +183,8 @@ def _extra(extra: str) -> Iterator[None]:
 @cli.command()
 def operator() -> None:
     """Take care of the JobRuns of a cluster; its settings are JOBRUN_* in the environment."""
-    from jobrun_operator.commands.operator import operator as command
+    with _extra("operator"):
+        from jobrun_operator.commands.operator import operator as command
 
     sys.exit(command(os.environ))
 
@@ -188,7 +192,8 @@ def operator() -> None:
 @cli.command()
 def worker() -> None:
     """Run a worker; its settings are JOBRUN_* in the environment."""
-    from jobrun_worker.main import main as command
+    with _extra("worker"):
+        from jobrun_worker.main import main as command
 
     sys.exit(command(os.environ))
 
@@ -196,7 +201,8 @@ def worker() -> None:
 @cli.command()
 def crds() -> None:
     """Print the CustomResourceDefinitions, for kubectl apply -f -."""
-    from jobrun_operator.api.render import crd_yaml
+    with _extra("operator"):
+        from jobrun_operator.api.render import crd_yaml
 
     click.echo(crd_yaml(), nl=False)
 

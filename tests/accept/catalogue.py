@@ -31,6 +31,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "command-handler": partial(handlers.command_handler, count=200),
     "http-handler": partial(handlers.http_handler, count=1_000),
     "interrupted": partial(resuming.interrupted, count=2_000, rate=200),
+    "interrupted-at-start": resuming.interrupted_at_start,
     "finished-again": partial(resuming.finished, count=700),
     "wrong-input": refusing.all_refused,
     "contracts": contracts.kept,

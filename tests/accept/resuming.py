@@ -43,6 +43,30 @@ def interrupted(folder: Path, *, count: int, rate: int) -> Iterator[Bound]:
         yield same("starts of handlers: none twice", len(run.starts()), count)
 
 
+_SLOW_IMPORT = "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(60)\n"
+_HANDLER = "def call(payload):\n    return payload\n"
+
+
+def interrupted_at_start(folder: Path) -> Iterator[Bound]:
+    """Ctrl-C before the run has begun: while the handler is imported, and as soon as the broker is there."""
+    spec: dict[str, Any] = {"tasks": {"count": 50}, "worker": {"python": "slowly:call"}}
+    for what, slow, file in (
+        ("while the handler is imported", _SLOW_IMPORT, "importing"),
+        ("as soon as the broker is there", "", "data/broker/address.json"),
+    ):
+        with LocalRun(folder / what.replace(" ", "-"), spec) as run:
+            handler = run.folder / "slowly.py"
+            handler.write_text(slow + _HANDLER)
+            run.start().until((run.folder / file).exists, file)
+            run.send(signal.SIGINT)
+            stopped = run.wait(within=60)
+            yield same(f"exit code after Ctrl-C {what}", stopped.code, 130)
+            yield true("no traceback", "Traceback" not in stopped.said, stopped.said[-300:])
+            yield at_most("left running, gone after", run.seconds_until_gone(), 5.0, " s", of_speed=True)
+            handler.write_text(_HANDLER)
+            yield from completed(run, run.run(), 50)
+
+
 def finished(folder: Path, *, count: int) -> Iterator[Bound]:
     """The command of a finished run repeats outcome and results, and runs nothing."""
     spec: dict[str, Any] = {

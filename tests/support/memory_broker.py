@@ -129,6 +129,10 @@ class MemoryBroker:
         await self._call(f"rebuild counters {uid}")
         self._run(uid).has_counters = True
 
+    async def results_dropped(self, uid: str) -> None:
+        await self._call(f"results_dropped {uid}")
+        self._run(uid).keeps_results = False
+
     async def delete(self, uid: str) -> None:
         await self._call(f"delete {uid}")
         if uid in self._runs:

@@ -158,9 +158,13 @@ class Broker:
 
     async def _request(self, subject: str, body: bytes, headers: dict[str, str] | None) -> Msg:
         try:
-            return await self._nc.request(subject, body, timeout=REQUEST_TIMEOUT, headers=headers)
+            message = await self._nc.request(subject, body, timeout=REQUEST_TIMEOUT, headers=headers)
         except (nats.errors.Error, TimeoutError) as error:
             raise BrokerUnavailable(_text(error)) from error
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # wait_for of Python 3.11 can forget it (cpython#86296)
+        return message
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("broker: %s", _text(error))

@@ -43,7 +43,8 @@ class HttpHandler(SpecModel):
 
     url: Url
     """Where to POST the payload; http or https. 2xx is success with the body as the result; 429 and 503 with
-    Retry-After hold the whole run; any other 4xx fails the task; the rest are failed attempts."""
+    Retry-After make the worker pause; 408, 425, other 429, 5xx and no answer are failed attempts; any other
+    4xx fails the task."""
 
 
 class Worker(SpecModel):

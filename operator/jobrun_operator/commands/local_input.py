@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ class LocalInput:
     """A manifest as the options complete it, and the data that goes with it."""
 
     options: LocalRunOptions
+    content: bytes
+    """Of the manifest's file, as it was read."""
     run: JobRun
     data: DataFile | None
 
@@ -72,10 +75,14 @@ class LocalInput:
 def read_input(options: LocalRunOptions) -> LocalInput:
     """Raises InputError."""
     data = data_file(options.tasks) if options.tasks else None
+    # Read before it is loaded: an edit in between is then seen as one.
+    content = b""
+    with contextlib.suppress(OSError):  # loading tells why
+        content = options.manifest.read_bytes()
     run = load_manifest(options.manifest, local=True, tasks=_tasks(data))
     if options.results is not None:
         _check_results(options.results)
-    return LocalInput(options, _completed(run, options), data)
+    return LocalInput(options, content, _completed(run, options), data)
 
 
 def _tasks(data: DataFile | None) -> dict[str, Any] | None:

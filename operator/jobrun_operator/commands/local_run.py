@@ -26,6 +26,7 @@ from jobrun_operator.api.changes import immutable_change
 from jobrun_operator.commands import local_end
 from jobrun_operator.commands.local_input import LocalInput, LocalRunOptions, read_input
 from jobrun_operator.core.worker_settings import worker_settings
+from jobrun_operator.engine.ending import end
 from jobrun_operator.engine.ports import LiveStatus, RunRef
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from jobrun_operator.errors import InputError, SourceUnavailable
@@ -41,7 +42,7 @@ from jobrun_operator.local.keeper import Keeper
 from jobrun_operator.local.lock import DataDirectory
 from jobrun_operator.local.preflight import check_handler
 from jobrun_operator.local.processes import ProcessWorkers
-from jobrun_operator.local.progress import Progress, ShownStatus
+from jobrun_operator.local.progress import Output, Progress, ShownStatus
 from jobrun_operator.local.store import RunStore
 from jobrun_operator.local.watch import edits
 from jobrun_operator.tasks import SourcePorts, open_source
@@ -61,7 +62,7 @@ def local_run(options: LocalRunOptions) -> int:
     """Run it; returns the exit code. Raises InputError (2) and EnvironmentFault (3)."""
     given = read_input(options)
     gc.freeze()  # what is imported stays: collections need not look at it, and releasing is held up for less
-    console = Console(stderr=options.json, highlight=False)
+    console = Output(stderr=options.json, highlight=False)
     with contextlib.ExitStack() as stack:
         root = options.data_dir
         if root is None:
@@ -81,12 +82,26 @@ class LocalRun:
         self._console = console
         self._store = RunStore(directory.path)
         self._stop = asyncio.Event()
+        self._driving = False
+        """The engine is at work: it is asked to stop, and not cancelled."""
         self._signal = 0
 
     async def main(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal, number)
+        running = asyncio.create_task(self._run())
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await end(stopping)
+        if not running.done() and not self._driving:
+            await end(running)
+            if running.cancelled():
+                self._console.print("interrupted before the run began")
+                return 128 + self._signal
+        return await running
+
+    async def _run(self) -> int:
         stored = self._stored_run()
         async with AsyncExitStack() as stack:
             keeper = await Keeper.start(hold=[self._directory.fileno()])
@@ -111,6 +126,7 @@ class LocalRun:
             run = stored or self._store.create(self._given.run)
             workers = self._workers(broker, keeper)
             stack.push_async_callback(workers.aclose, _DRAIN_SECONDS)
+            self._driving = True
             run = await self._drive(run, js, workers, supervising)
             if (refusal := local_end.refused_input(run)) is not None:
                 self._store.delete()  # nothing was released: with better input the directory can be used again
@@ -175,7 +191,11 @@ class LocalRun:
     ) -> JobRun:
         """Until the run has ended, a signal asks to stop, or the broker is gone for good (raises why)."""
         settings = LayoutSettings(
-            installation=self._directory.installation, ack_wait_seconds=ACK_WAIT_SECONDS, names=Names()
+            installation=self._directory.installation,
+            names=Names(),
+            ack_wait_seconds=ACK_WAIT_SECONDS,
+            work_max_bytes=-1,  # the disk is the bound, and nothing of it is to be set aside
+            events_max_bytes=-1,
         )
         streams = JetStreamWorkStreams(js, settings)
         await streams.provision_installation()
@@ -241,7 +261,7 @@ class LocalRun:
     async def _watch(self, engine: RunEngine, progress: Progress) -> None:
         """Edits of the manifest act at once; one that can't be used changes nothing, and is told."""
         path = self._options.manifest
-        async for content in edits(path, await asyncio.to_thread(path.read_bytes)):
+        async for content in edits(path, self._given.content):
             try:
                 manifest = self._given.edited(content)
                 if manifest.name != engine.run.name:
@@ -290,5 +310,4 @@ async def _background(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.T
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        await end(task)

@@ -15,6 +15,8 @@ from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow, Obser
 from jobrun_operator.errors import Gone
 
 KEPT_ERRORS = 5
+ERRORS_SECONDS = 1.0
+"""Between two looks at the records of failed attempts, where nothing else says that there are new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,10 @@ class Gatherer:
         self._uid = uid
         self._observer = observer
         self._last: Reading | None = None
+        self._settled = False
+        """The last two looks saw the same depth, and the outcomes were read at both."""
         self._errors: list[FailedAttempt] = []
+        self._errors_at = float("-inf")
 
     @property
     def errors(self) -> Sequence[FailedAttempt]:
@@ -66,17 +71,26 @@ class Gatherer:
         if flow is None:
             raise ConsumerGone(f"the workers' consumer of run {self._uid} is gone from the broker")
         reading = Reading(depth, flow, ends)
-        if self._last is None or (reading.ends.failed, flow.redeliveries) != (
-            self._last.ends.failed,
-            self._last.flow.redeliveries,
-        ):
+        if self._may_show_errors(reading):
             await self._read_errors()
+        self._settled = self._last is not None and self._last.depth == depth
         self._last = reading
         return reading
 
+    def _may_show_errors(self, reading: Reading) -> bool:
+        """Dead letters and redeliveries show in what was read; a failed attempt only shows in its record until its
+        retry is due, so where tasks are held the records are looked at now and then."""
+        if self._last is None or reading.ends.failed != self._last.ends.failed:
+            return True
+        if reading.flow.redeliveries != self._last.flow.redeliveries:
+            return True
+        waited = asyncio.get_running_loop().time() - self._errors_at
+        return reading.flow.held > 0 and waited >= ERRORS_SECONDS
+
     async def _ends(self, depth: Depth, *, final: bool) -> Ends:
-        """Nothing has ended since the last look where no task has left the stream since."""
-        if self._last is not None and self._last.depth == depth and depth.messages:
+        """Nothing has ended since the last look where no task has left the stream since the one before it: at the
+        first look at a depth a counter may be a moment behind."""
+        if self._settled and self._last is not None and self._last.depth == depth and depth.messages:
             return self._last.ends
         try:
             ends = await self._observer.ends(self._uid, exact=final and not depth.messages)
@@ -87,6 +101,7 @@ class Gatherer:
         return ends
 
     async def _read_errors(self) -> None:
+        self._errors_at = asyncio.get_running_loop().time()
         known = {error.index: error for error in reversed(self._errors)}
         for error in await self._observer.last_errors(self._uid):
             if error.index not in known or known[error.index].seq < error.seq:

@@ -181,6 +181,10 @@ class WorkStreams(Protocol):
         """Make again what ``Observer.ends`` counts with; nothing but that is touched."""
         ...
 
+    async def results_dropped(self, uid: str) -> None:
+        """Note for good that results of this run were not kept for a while: ``Depth.keeps_results`` is false then."""
+        ...
+
     async def delete(self, uid: str) -> None:
         """Free a run's streams; those that are gone are fine."""
         ...

@@ -25,6 +25,7 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.scaling import Observation, ScalingHistory
 from jobrun_operator.engine import view as views
 from jobrun_operator.engine.asked import limits_of, scaling_of
+from jobrun_operator.engine.ending import end
 from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
 from jobrun_operator.engine.ports import (
     Audit,
@@ -179,8 +180,7 @@ class RunEngine:
                     async with asyncio.timeout(self._settings.interval):
                         await self._wake.wait()
         finally:
-            releasing.cancel()
-            await asyncio.wait({releasing})
+            await end(releasing)
 
     async def step(self) -> None:
         """Gather, decide, apply, once. What can't be done now is tried again at the next step."""
@@ -260,6 +260,8 @@ class RunEngine:
         self._promised = reading.depth.source
         if self._releaser is not None and mark is not None:
             self._releaser.observed(mark, reading.depth, reading.flow)
+        if reading.depth.keeps_results and not self.run.spec.results.retain:
+            await self._ports.streams.results_dropped(self.ref.uid)
         await self._mend(reading)
         return reading
 

@@ -45,6 +45,10 @@ _BUSY = {10023, 10028, 10047, 10077, 10167, 10176, 10210}
 arrive whole; too many open batches. Each may pass: look at the stream again and go on from there."""
 
 
+class NothingThere(BrokerUnavailable):
+    """Nothing answers on the subject: no JetStream, no such stream or bucket, or the broker is just starting."""
+
+
 class NotFound(JobRunError):
     """The stream, consumer or message is not there; ``code`` says which."""
 
@@ -202,14 +206,27 @@ class JetStream:
     ) -> Msg:
         """A request whose failures are BrokerUnavailable."""
         try:
-            return await self.client.request(subject, body, timeout=timeout, headers=headers)
+            reply = await self.client.request(subject, body, timeout=timeout, headers=headers)
         except nats.errors.NoRespondersError:
-            raise BrokerUnavailable(
+            raise NothingThere(
                 f"nothing on the broker answers to {subject}: is JetStream enabled for this account, "
                 "and is the stream there?"
             ) from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"no answer from the broker ({type(error).__name__})") from error
+        obey_cancellation()
+        return reply
+
+
+def obey_cancellation() -> None:
+    """Raise the CancelledError that the client has swallowed.
+
+    It waits with ``asyncio.wait_for``, which in Python 3.11 returns a result that comes in the same moment as a
+    cancellation, and forgets the cancellation (cpython#86296).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def checked(answer: dict[str, Any], what: str) -> dict[str, Any]:

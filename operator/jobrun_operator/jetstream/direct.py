@@ -10,7 +10,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from jobrun_operator.errors import BrokerUnavailable
-from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream
+from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream, obey_cancellation
 
 END = "204"
 """Status of the message that closes a batch; its headers say what is left to be asked for."""
@@ -32,6 +32,7 @@ async def batched_get(
         await js.client.publish(subject, json.dumps(request).encode(), reply=inbox)
         while True:
             message = await subscription.next_msg(timeout=REQUEST_TIMEOUT)
+            obey_cancellation()
             headers = message.headers or {}
             status = headers.get("Status", "")
             if status == _NOT_FOUND:

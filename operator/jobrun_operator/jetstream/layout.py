@@ -24,6 +24,10 @@ SUCCEEDED = "succeeded"
 results, at the same cost whatever the number (``STREAM.INFO`` with ``subjects_filter`` does not scale). Never
 acked, they write nothing; kept in memory they would not survive a restart of the broker."""
 
+KEEPS_RESULTS = {"jobrun-keeps-results": "true"}
+NO_RESULTS = {"jobrun-keeps-results": "false"}
+"""Whether there is a result for each success: true only where they were kept from the first task on."""
+
 _MAX_PULLS = 4096
 """Pull requests that may wait at a consumer: above two for each of 1000 workers."""
 
@@ -35,9 +39,11 @@ class LayoutSettings:
     installation: str
     names: Names = field(default_factory=Names)
     replicas: int = 1
-    work_max_bytes: int = 1 << 30
-    """Of one run's unfinished tasks; the broker reserves as much for each run where it has a limit itself."""
+    work_max_bytes: int = 64 << 20
+    """Of one run's unfinished tasks; the broker reserves as much for each run. -1: no bound, and none reserved."""
     out_max_bytes: int = -1
+    events_max_bytes: int = 256 << 20
+    """Of the audit stream, reserved as well."""
     ack_wait_seconds: float = 30.0
     events_max_age_seconds: float = 30 * 86_400.0
 
@@ -55,7 +61,7 @@ def metadata(
         "jobrun-source-count": str(source.count),
         "jobrun-source-digest": source.digest,
         "jobrun-source-version": source.version,
-        "jobrun-keeps-results": "true" if keeps_results else "false",
+        **(KEEPS_RESULTS if keeps_results else NO_RESULTS),
     }
 
 
@@ -144,16 +150,26 @@ def events_stream(settings: LayoutSettings) -> dict[str, Any]:
         "storage": "file",
         "discard": "old",
         "max_age": int(settings.events_max_age_seconds * NANOSECONDS),
-        "max_bytes": 256 << 20,
+        "max_bytes": settings.events_max_bytes,
         "num_replicas": settings.replicas,
-        "duplicate_window": 3600
-        * NANOSECONDS,  # an audit record that is told twice after a crash is kept once
+        # An audit record that is told twice after a crash is kept once.
+        "duplicate_window": 3600 * NANOSECONDS,
     }
 
 
-def bucket(settings: LayoutSettings, name: str, *, storage: str) -> dict[str, Any]:
+def status_bucket(names: Names, replicas: int) -> dict[str, Any]:
+    """Live statuses: only the newest of each run counts, and not beyond a restart of the broker."""
+    return _bucket(names, "status", storage="memory", replicas=replicas)
+
+
+def control_bucket(names: Names, replicas: int) -> dict[str, Any]:
+    """Holds of runs."""
+    return _bucket(names, "control", storage="file", replicas=replicas)
+
+
+def _bucket(names: Names, name: str, *, storage: str, replicas: int) -> dict[str, Any]:
     """A key-value bucket (source: ADR-8, "JetStream based Key-Value Stores")."""
-    full = f"{settings.names.prefix}_{name}"
+    full = f"{names.prefix}_{name}"
     return {
         "name": f"KV_{full}",
         "subjects": [f"$KV.{full}.>"],
@@ -161,7 +177,7 @@ def bucket(settings: LayoutSettings, name: str, *, storage: str) -> dict[str, An
         "storage": storage,
         "discard": "new",
         "max_msgs_per_subject": 1,
-        "num_replicas": settings.replicas,
+        "num_replicas": replicas,
         "allow_direct": True,
         "allow_rollup_hdrs": True,
         "deny_delete": True,

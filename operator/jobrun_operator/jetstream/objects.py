@@ -29,6 +29,7 @@ from nats.js.object_store import (
 )
 
 from jobrun_operator.errors import BrokerBusy, BrokerUnavailable, SourceError, SourceUnavailable
+from jobrun_operator.jetstream.client import obey_cancellation
 
 CHUNK = 128 * 1024
 """Bytes in one message: ADR-20's default."""
@@ -172,6 +173,7 @@ def _translated(bucket: str, name: str) -> Iterator[None]:
     what = f"object {name!r} in bucket {bucket!r}"
     try:
         yield
+        obey_cancellation()
     except (js_errors.InvalidBucketNameError, js_errors.BadObjectMetaError) as error:
         raise SourceError(f"{bucket}/{name}", f"can't be an object: {error}") from error
     except js_errors.NotFoundError as error:

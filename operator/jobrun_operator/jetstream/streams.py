@@ -30,8 +30,8 @@ class JetStreamWorkStreams:
     async def provision_installation(self) -> None:
         """The audit stream and the buckets; once at start."""
         await self._create_stream(layout.events_stream(self._settings))
-        await self._create_stream(layout.bucket(self._settings, "status", storage="memory"))
-        await self._create_stream(layout.bucket(self._settings, "control", storage="file"))
+        await self._create_stream(layout.status_bucket(self._names, self._settings.replicas))
+        await self._create_stream(layout.control_bucket(self._names, self._settings.replicas))
 
     async def provision(self, run: RunRef, source: SourceSummary, *, keeps_results: bool = False) -> None:
         # Outcomes first: from the moment that a task can be taken, its outcome can be stored.
@@ -56,6 +56,12 @@ class JetStreamWorkStreams:
             await self._create_consumer(
                 self._names.out_stream(uid), layout.counting_consumer(self._settings, uid, name)
             )
+
+    async def results_dropped(self, uid: str) -> None:
+        stream = self._names.work_stream(uid)
+        config = (await self._js.api(f"STREAM.INFO.{stream}"))["config"]
+        config["metadata"] = config.get("metadata", {}) | layout.NO_RESULTS
+        await self._js.api(f"STREAM.UPDATE.{stream}", config)
 
     async def delete(self, uid: str) -> None:
         # Work first: what is left without a place for its outcome must not be taken any more.

@@ -5,6 +5,9 @@ It is fed with the same statuses as everybody else; nothing is counted here.
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
 from datetime import datetime
 
@@ -27,6 +30,15 @@ _PHASE_STYLES = {
     Phase.COMPLETED: "bold green",
     Phase.FAILED: "bold red",
 }
+
+
+class Output(Console):
+    """A console whose reader may leave (``| head``): then the run ends as other programs do, by SIGPIPE's exit code."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE)
 
 
 class Progress:
