@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from accept import contracts, editing, failing, handlers, killing, outage, pacing, refusing, resuming, workers
+from accept import (
+    contracts,
+    editing,
+    failing,
+    handlers,
+    killing,
+    outage,
+    pacing,
+    refusing,
+    resuming,
+    sources,
+    workers,
+)
 from accept.bound import Bound
 
 Scenario = Callable[[Path], Iterator[Bound]]
@@ -33,6 +45,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "interrupted": partial(resuming.interrupted, count=2_000, rate=200),
     "interrupted-at-start": resuming.interrupted_at_start,
     "finished-again": partial(resuming.finished, count=700),
+    "ten-million-lines": partial(sources.many_lines, count=10_000_000, mebibytes=64),
     "wrong-input": refusing.all_refused,
     "contracts": contracts.kept,
 }
