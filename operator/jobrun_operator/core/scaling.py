@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobrun_operator.core.scaling_demand import learn, recommend
+from jobrun_operator.core.scaling_demand import learn, recommend, remember
 from jobrun_operator.core.scaling_service import ServiceTime
+from jobrun_operator.core.scaling_shortage import Shortage
 from jobrun_operator.core.scaling_values import (
     Observation,
     ScaleDecision,
@@ -48,6 +49,7 @@ class ScalingHistory:
     scale_ups: tuple[tuple[float, int], ...] = ()
     """(time, replicas added) within the period of ``scale_up``."""
     service: ServiceTime = field(default_factory=ServiceTime)
+    shortage: Shortage = field(default_factory=Shortage)
 
 
 def decide(
@@ -55,7 +57,11 @@ def decide(
 ) -> tuple[ScaleDecision, ScalingHistory]:
     """How many replicas to ask for at ``now`` (seconds of any clock that doesn't go back), and why."""
     service = learn(settings, observed, history.service, now)
-    wanted, reason = _bounded(settings, *recommend(settings, observed, service))
+    shortage = remember(settings, observed, history.shortage, now)
+    wanted, reason = recommend(settings, observed, service)
+    if observed.outstanding and observed.more_to_release and wanted < shortage.needed(now):
+        wanted, reason = shortage.needed(now), ScaleReason.DRAIN
+    wanted, reason = _bounded(settings, wanted, reason)
 
     seeded = history.recommendations or ((now, observed.replicas),)
     recent = tuple((at, n) for at, n in seeded if now - at < settings.stabilization_seconds and n > wanted)
@@ -75,7 +81,9 @@ def decide(
     replicas = min(settings.max_replicas, max(settings.min_replicas, replicas))
     if settings.scale_up is not None and replicas > observed.replicas:
         scale_ups = (*scale_ups, (now, replicas - observed.replicas))
-    return ScaleDecision(replicas, reason), ScalingHistory((*recent, (now, wanted)), scale_ups, service)
+    return ScaleDecision(replicas, reason), ScalingHistory(
+        (*recent, (now, wanted)), scale_ups, service, shortage
+    )
 
 
 def _bounded(settings: ScalingSettings, wanted: int, reason: ScaleReason) -> tuple[int, ScaleReason]:

@@ -37,6 +37,7 @@ from __future__ import annotations
 import math
 
 from jobrun_operator.core.scaling_service import ServiceTime
+from jobrun_operator.core.scaling_shortage import Shortage
 from jobrun_operator.core.scaling_values import Observation, ScaleReason, ScalingSettings
 
 _BEHIND_SECONDS = 1.0
@@ -57,6 +58,18 @@ def learn(settings: ScalingSettings, seen: Observation, service: ServiceTime, no
         return service.pause(now)
     behind = _behind(seen)
     return service.observe(_slots_in_use(settings, seen, behind), seen.completion_rate, behind, now)
+
+
+def remember(settings: ScalingSettings, seen: Observation, shortage: Shortage, now: float) -> Shortage:
+    """What is known of too few workers after one more observation; only a paced run can fall behind."""
+    if (
+        settings.drain_seconds is None
+        or seen.asked_rate is None
+        or seen.waiting is None
+        or not seen.more_to_release
+    ):
+        return shortage
+    return shortage.observe(behind=_behind(seen), replicas=seen.replicas, ready=seen.ready, now=now)
 
 
 def recommend(settings: ScalingSettings, seen: Observation, service: ServiceTime) -> tuple[int, ScaleReason]:
