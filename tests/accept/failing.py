@@ -89,4 +89,4 @@ def failure_policy(folder: Path, *, count: int) -> Iterator[Bound]:
                 (status["phase"], conditions.get("Failed")),
                 ("Failed", "FailurePolicyExceeded"),
             )
-            yield true("nothing left running", not run.seconds_until_gone() > 5)
+            yield at_most("left running, gone after", run.seconds_until_gone(), 5.0, " s", of_speed=True)
