@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow, RunRef, SourceSummary
 from jobrun_operator.errors import BrokerUnavailable, Conflict, Gone, JobRunError
@@ -176,16 +177,22 @@ class MemoryBroker:
             raise Gone(f"the outcomes of run {uid} are gone")
         return Ends(failed=len(run.dead), succeeded=len(run.kept)) if run.has_counters else None
 
+    async def first_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        return await self._errors(uid, min)
+
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        return await self._errors(uid, max)
+
+    async def _errors(self, uid: str, choose: Callable[..., Any]) -> Sequence[FailedAttempt]:
         await self._call()
         run = self._run(uid)
         found = []
         if run.attempts:
-            index, (seq, record) = max(run.attempts.items(), key=lambda item: item[1][0])
+            index, (seq, record) = choose(run.attempts.items(), key=lambda item: item[1][0])
             if record.failures:
                 found.append(FailedAttempt(seq, index, record.failures, record.error))
         if run.dead:
-            index, (seq, outcome) = max(run.dead.items(), key=lambda item: item[1][0])
+            index, (seq, outcome) = choose(run.dead.items(), key=lambda item: item[1][0])
             found.append(FailedAttempt(seq, index, outcome.attempts, outcome.error))
         return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jobrun_operator.api import ConditionType, JobRun, Phase
+from jobrun_operator.api import ConditionType, JobRun, JobRunStatus, Phase
 from jobrun_operator.commands.local_input import LocalRunOptions
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.errors import EnvironmentFault
@@ -24,22 +24,32 @@ def refused_input(run: JobRun) -> str | None:
     return failed.message if failed is not None and failed.reason == Reason.INVALID_SOURCE else None
 
 
-async def finish(run: JobRun, js: JetStream, options: LocalRunOptions, console: Console, logs: Path) -> int:
-    """The exit code of a run that has ended: 0 Completed, 1 Failed."""
-    completed = run.status.phase == Phase.COMPLETED
+async def finish(
+    run: JobRun, js: JetStream, options: LocalRunOptions, console: Console, first_error: str
+) -> int:
+    """The exit code of a run that has ended: 0 Completed, 1 Failed. ``first_error``: what to show of its failures."""
+    completed, tasks = run.status.phase == Phase.COMPLETED, run.status.tasks
     if options.results is not None:
         lines = await write_results(run, js, options.results)
         console.print(f"{lines:,} lines of results in {options.results}", soft_wrap=True)
+        if tasks is not None and (missing := tasks.succeeded + tasks.failed - lines) > 0:
+            told = f"{missing:,} of the tasks have no line: they succeeded before --results was asked for"
+            console.print(told, style="yellow", soft_wrap=True)
     console.print(outcome(run), style="green" if completed else "red", soft_wrap=True)
-    if run.status.tasks and run.status.tasks.failed and options.data_dir is not None:
-        console.print(f"logs of the workers: {logs}", soft_wrap=True)
+    if tasks is not None and tasks.failed:
+        if console.is_terminal and first_error:
+            console.print(first_error, style="yellow", soft_wrap=True)  # the live view, which had it, is gone
+        if options.results is None:
+            console.print("with --results FILE each failed task has a line that says why", soft_wrap=True)
     _print_json(run, options)
     return 0 if completed else 1
 
 
-def interrupted(run: JobRun, options: LocalRunOptions, console: Console, number: int) -> int:
-    """The exit code of a run that signal ``number`` has stopped, as a shell has it."""
-    console.print(plain_line(run.name, run.status), soft_wrap=True)
+def interrupted(
+    run: JobRun, newest: JobRunStatus, options: LocalRunOptions, console: Console, number: int
+) -> int:
+    """The exit code of a run that signal ``number`` has stopped, as a shell has it; ``newest``: as last seen."""
+    console.print(plain_line(run.name, newest), soft_wrap=True)
     if options.data_dir is None:
         console.print("interrupted; without --data-dir nothing is kept: the next start is a fresh run")
     else:

@@ -80,6 +80,11 @@ def read_input(options: LocalRunOptions) -> LocalInput:
     with contextlib.suppress(OSError):  # loading tells why
         content = options.manifest.read_bytes()
     run = load_manifest(options.manifest, local=True, tasks=_tasks(data))
+    if run.spec.tasks.object is not None and data is None:
+        raise InputError(
+            f"{options.manifest}: spec.tasks.object",
+            "there is no such object here: a local run has a broker of its own; give the data as a file with --tasks",
+        )
     if options.results is not None:
         _check_results(options.results)
     return LocalInput(options, content, _completed(run, options), data)

@@ -29,7 +29,7 @@ from jobrun_operator.core.worker_settings import worker_settings
 from jobrun_operator.engine.ending import end
 from jobrun_operator.engine.ports import LiveStatus, RunRef
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
-from jobrun_operator.errors import InputError, SourceUnavailable
+from jobrun_operator.errors import EnvironmentFault, InputError, SourceUnavailable
 from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects, digest_of
@@ -127,13 +127,17 @@ class LocalRun:
             workers = self._workers(broker, keeper)
             stack.push_async_callback(workers.aclose, _DRAIN_SECONDS)
             self._driving = True
-            run = await self._drive(run, js, workers, supervising)
+            run, progress = await self._drive(run, js, workers, supervising)
             if (refusal := local_end.refused_input(run)) is not None:
                 self._store.delete()  # nothing was released: with better input the directory can be used again
                 raise InputError("", refusal)
-            if not _has_ended(run):
-                return local_end.interrupted(run, self._options, self._console, self._signal)
-            return await local_end.finish(run, js, self._options, self._console, self._directory.logs)
+            if _has_ended(run):
+                return await local_end.finish(run, js, self._options, self._console, progress.first_error)
+            if not self._stop.is_set():
+                raise EnvironmentFault(
+                    f"{self._directory.path} was removed or replaced while the run went on"
+                )
+            return local_end.interrupted(run, progress.status, self._options, self._console, self._signal)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():
@@ -188,7 +192,7 @@ class LocalRun:
 
     async def _drive(
         self, run: JobRun, js: JetStream, workers: ProcessWorkers, supervising: asyncio.Task[None]
-    ) -> JobRun:
+    ) -> tuple[JobRun, Progress]:
         """Until the run has ended, a signal asks to stop, or the broker is gone for good (raises why)."""
         settings = LayoutSettings(
             installation=self._directory.installation,
@@ -238,8 +242,9 @@ class LocalRun:
                 done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
-            progress.show(engine.run.status)
-        return engine.run
+            if _has_ended(engine.run):
+                progress.show(engine.run.status)
+        return engine.run, progress
 
     def _workers(self, broker: EmbeddedBroker, keeper: Keeper) -> ProcessWorkers:
         address = broker.address

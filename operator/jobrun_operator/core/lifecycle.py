@@ -125,9 +125,14 @@ def _by_counts(seen: Situation, counts: Counts) -> Transition | None:
         message = f"{counts.lost} of {counts.total} tasks have neither a result nor a dead letter"
         return _fail(seen, Fault(Reason.TASKS_LOST, message))
     if counts.failed:
-        message = f"{counts.failed} of {counts.total} tasks failed; the others succeeded"
+        others = "; the others succeeded" if counts.succeeded else ""
+        message = f"{counts.failed} of {_tasks(counts.total)} failed{others}"
         return Transition(Phase.COMPLETED, Reason.COMPLETED_WITH_FAILURES, message)
-    return Transition(Phase.COMPLETED, Reason.COMPLETED, f"all {counts.total} tasks succeeded")
+    return Transition(Phase.COMPLETED, Reason.COMPLETED, f"all {_tasks(counts.total)} succeeded")
+
+
+def _tasks(number: int) -> str:
+    return "1 task" if number == 1 else f"{number} tasks"
 
 
 def _fail(seen: Situation, fault: Fault) -> Transition:

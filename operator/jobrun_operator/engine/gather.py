@@ -103,7 +103,10 @@ class Gatherer:
     async def _read_errors(self) -> None:
         self._errors_at = asyncio.get_running_loop().time()
         known = {error.index: error for error in reversed(self._errors)}
-        for error in await self._observer.last_errors(self._uid):
+        found = list(await self._observer.last_errors(self._uid))
+        if found and not known:
+            found += await self._observer.first_errors(self._uid)  # what went wrong first often says why
+        for error in found:
             if error.index not in known or known[error.index].seq < error.seq:
                 known[error.index] = error
         self._errors = sorted(known.values(), key=lambda error: -error.seq)[:KEPT_ERRORS]

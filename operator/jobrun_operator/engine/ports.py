@@ -212,6 +212,10 @@ class Observer(Protocol):
         it is."""
         ...
 
+    async def first_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        """The oldest failed attempt and the oldest dead letter that are stored, where there are any."""
+        ...
+
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
         """The newest failed attempt and the newest dead letter, where there are any; what can't be read is left out."""
         ...

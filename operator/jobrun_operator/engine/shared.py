@@ -43,5 +43,8 @@ class SharedObserver:
     async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
         return await self._observer.ends(uid, exact=exact)
 
+    async def first_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        return await self._observer.first_errors(uid)
+
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
         return await self._observer.last_errors(uid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow
@@ -79,9 +79,16 @@ class JetStreamObserver:
             return Ends(*await asyncio.gather(self._stored(out, dead), self._stored(out, kept)))
         return Ends(failed=failed["num_pending"], succeeded=succeeded["num_pending"])
 
+    async def first_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        return await self._errors(uid, lambda subject: {"seq": 1, "next_by_subj": subject})
+
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
+        return await self._errors(uid, lambda subject: {"last_by_subj": subject})
+
+    async def _errors(self, uid: str, request: Callable[[str], dict[str, Any]]) -> Sequence[FailedAttempt]:
         attempt, dead = await asyncio.gather(
-            self._last(uid, self._names.attempt(uid, "*")), self._last(uid, self._names.dead(uid, "*"))
+            self._one(uid, request(self._names.attempt(uid, "*"))),
+            self._one(uid, request(self._names.dead(uid, "*"))),
         )
         found = [_of_attempt(*attempt) if attempt else None, _of_dead_letter(*dead) if dead else None]
         return [error for error in found if error is not None]
@@ -100,12 +107,10 @@ class JetStreamObserver:
             count += 1
         return 0
 
-    async def _last(self, uid: str, subject: str) -> tuple[int, str, dict[str, str], bytes] | None:
-        """The newest message on ``subject`` (a direct get: source ADR-31)."""
-        reply = await self._js.request(
-            f"$JS.API.DIRECT.GET.{self._names.out_stream(uid)}",
-            json.dumps({"last_by_subj": subject}).encode(),
-        )
+    async def _one(self, uid: str, request: dict[str, Any]) -> tuple[int, str, dict[str, str], bytes] | None:
+        """The message that a direct get finds (source: ADR-31)."""
+        subject = f"$JS.API.DIRECT.GET.{self._names.out_stream(uid)}"
+        reply = await self._js.request(subject, json.dumps(request).encode())
         headers = reply.headers or {}
         if headers.get("Status") == "404" or "Nats-Sequence" not in headers:
             return None

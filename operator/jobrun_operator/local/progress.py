@@ -49,7 +49,10 @@ class Progress:
         self._run = run
         self._name = run.name
         self._foretold = False
-        self._first_error = ""
+        self.status = run.status
+        """The newest that was shown."""
+        self.first_error = ""
+        """What went wrong first, in a line."""
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         )
@@ -70,10 +73,11 @@ class Progress:
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     def show(self, status: JobRunStatus) -> None:
+        self.status = status
         self._foretell(status)
-        if status.last_errors and not self._first_error:
-            first = min(status.last_errors, key=lambda error: error.index)
-            self._first_error = (
+        if status.last_errors and not self.first_error:
+            first = min(status.last_errors, key=lambda error: (error.attempt, error.index))
+            self.first_error = (
                 f"first failure: task {first.index}, attempt {first.attempt}: {_one_line(first.error)}"
             )
         if self._live is not None:
@@ -149,8 +153,8 @@ class Progress:
         reconciling = status.condition(ConditionType.RECONCILING)
         if reconciling is not None and reconciling.is_true and reconciling.reason != "Accepted":
             notes.append(f"{reconciling.reason}: {reconciling.message}")
-        if self._first_error:
-            notes.append(self._first_error)
+        if self.first_error:
+            notes.append(self.first_error)
         return notes
 
 
