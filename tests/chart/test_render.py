@@ -174,14 +174,11 @@ def test_every_setting_of_the_operator_can_be_set(render: Any) -> None:
 
 
 def test_defaults_are_the_operators_own(render: Any) -> None:
-    """But for the room of a run's tasks, which is cut for the volume of the included broker."""
     chart, code = settings_of(render()), OperatorSettings()
     differing = {
         field.name for field in fields(code) if getattr(chart, field.name) != getattr(code, field.name)
     }
-    assert differing == {
-        *("nats_url", "nats_user", "nats_password", "worker_nats_secret", "release", "work_max_bytes"),
-    }
+    assert differing == {"nats_url", "nats_user", "nats_password", "worker_nats_secret", "release"}
 
 
 @EVERY_SET

@@ -38,6 +38,7 @@ REQUEST_SECONDS = 15.0
 
 _MOST_TRIES = 4
 _LONGEST_ASKED_WAIT = 10.0
+_TLS_CLOSE_SECONDS = 0.25
 """Seconds that the server may ask to wait (``Retry-After`` of a 429) before a request is given up for now."""
 
 _REFUSED_APPLY = (b"failed to create typed patch object", b"unable to convert")
@@ -77,6 +78,9 @@ class KubeApi:
 
     async def close(self) -> None:
         await self._client.close()  # type: ignore[no-untyped-call]
+        # The client returns before its TLS connections are closed; what is documented for that is a short wait
+        # (source: aiohttp's documentation, "Graceful shutdown" of the client).
+        await asyncio.sleep(_TLS_CLOSE_SECONDS)
 
     async def get(self, path: str, **query: str) -> Object:
         return await self.request("GET", path, query=query)
