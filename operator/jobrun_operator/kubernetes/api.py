@@ -38,8 +38,9 @@ REQUEST_SECONDS = 15.0
 
 _MOST_TRIES = 4
 _LONGEST_ASKED_WAIT = 10.0
-_TLS_CLOSE_SECONDS = 0.25
 """Seconds that the server may ask to wait (``Retry-After`` of a 429) before a request is given up for now."""
+
+_TLS_CLOSE_SECONDS = 0.25
 
 _REFUSED_APPLY = (b"failed to create typed patch object", b"unable to convert")
 """What an apply of a value of the wrong type says, with a 500, though no later try can do better."""
