@@ -72,7 +72,9 @@ def test_failing_takes_two_steps(seen: Situation) -> None:
 
 @given(situations)
 def test_a_finished_run_ends(seen: Situation) -> None:
-    seen = dataclasses.replace(seen, lost_seconds=LOST_SECONDS)  # what is missing until then may still show up
+    seen = dataclasses.replace(
+        seen, lost_seconds=LOST_SECONDS
+    )  # what is missing until then may still show up
     if seen.phase in (Phase.RUNNING, Phase.SUSPENDED) and seen.counts is not None and seen.counts.finished:
         transition = decide(seen)
         if seen.failing is not None and seen.workers_running:
