@@ -24,6 +24,8 @@ class SharedObserver:
     async def depth(self, uid: str) -> Depth | None:
         if self._next is None:
             self._next = asyncio.create_task(self._pass())
+            # Whoever waits for it hears of its failure; where all of them were stopped, nobody needs to.
+            self._next.add_done_callback(lambda done: done.cancelled() or done.exception())
         # Shielded: the run that asked first may be stopped, and the others still want the answer.
         found = (await asyncio.shield(self._next)).get(uid)
         # A pass may miss a stream (it is read page by page): only a look at the stream itself is evidence.
