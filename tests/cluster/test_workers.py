@@ -20,7 +20,7 @@ from jobrun_operator.kubernetes.configs import KubeSecrets
 from jobrun_operator.kubernetes.deployments import SCALE, TEMPLATE, DeploymentWorkers
 from jobrun_operator.kubernetes.informer import Informer
 from jobrun_operator.kubernetes.observation import kept_of_pod
-from jobrun_operator.kubernetes.template import UID_LABEL, WorkerPlace, deployment_name
+from jobrun_operator.kubernetes.template import UID_LABEL, WorkerPlace, deployment, deployment_name
 from jobrun_operator.metrics import OperatorMetrics
 from support.kubelet import administrator
 
@@ -150,6 +150,20 @@ async def test_two_at_once_end_with_what_was_asked(world: World) -> None:
             await each.settled(run.uid, 2)
         assert world.kubelet.asked[-1].replicas == 2
         assert 1 not in {asked.replicas for asked in world.kubelet.asked}
+
+
+async def test_one_that_another_operator_is_making_right_now(world: World) -> None:
+    """Its template has no owner of its own yet: a bare apply of the replicas would be refused."""
+    run = await made(world)
+    async with rig(world) as one:
+        whole = deployment(run, WorkerPlace(world.broker.url), ())
+        whole["spec"]["replicas"] = 0
+        path = f"/apis/apps/v1/namespaces/{world.namespace}/deployments/{deployment_name(run)}"
+        await one.api.apply(path, whole, manager=SCALE)
+        await one.workers.scale(run, 2)
+        await one.settled(run.uid, 2, running=2)
+        (stored,) = world.deployments()
+        assert set(owners(stored)) == {SCALE, TEMPLATE}
 
 
 async def test_removed_and_made_again(world: World) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Collection
 
 from jobrun_operator.api import JobRun
 from jobrun_operator.engine.ports import Secrets, WorkersState
-from jobrun_operator.errors import ApiUnavailable, Conflict, Gone
+from jobrun_operator.errors import ApiUnavailable, Conflict, Gone, Refused
 from jobrun_operator.kubernetes import template
 from jobrun_operator.kubernetes.api import KubeApi, Object, collection, metadata
 from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
@@ -114,7 +114,13 @@ class DeploymentWorkers:
             "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
             "spec": {"replicas": replicas},
         }
-        return await self._apply(run, manifest, SCALE)
+        try:
+            return await self._apply(run, manifest, SCALE)
+        except Refused:
+            # Seen while another operator was making it: until the template has an owner of its own, this apply would
+            # take with it what it does not name.
+            await self._apply_template(run, stored)
+            return await self._apply(run, manifest, SCALE)
 
     async def _apply(self, run: JobRun, manifest: Object, manager: str) -> Object:
         await self._budget.take(Urgency.SCALE)
