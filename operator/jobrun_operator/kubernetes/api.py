@@ -56,10 +56,10 @@ async def load_configuration() -> Configuration:
     """In a pod its service account's, else that of ``KUBECONFIG``. Raises EnvironmentFault."""
     configuration = Configuration()
     try:
-        kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        kube_config.load_incluster_config(client_configuration=configuration)
     except ConfigException:
         try:
-            await kube_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            await kube_config.load_kube_config(client_configuration=configuration)
         except (ConfigException, OSError) as error:
             raise EnvironmentFault(
                 f"no way to a Kubernetes API: not in a pod, and no usable kubeconfig ({error}); set KUBECONFIG"
@@ -78,7 +78,7 @@ class KubeApi:
         """Why the API could not be used at the last try; empty: it could."""
 
     async def close(self) -> None:
-        await self._client.close()  # type: ignore[no-untyped-call]
+        await self._client.close()
         # The client returns before its TLS connections are closed; what is documented for that is a short wait
         # (source: aiohttp's documentation, "Graceful shutdown" of the client).
         await asyncio.sleep(_TLS_CLOSE_SECONDS)

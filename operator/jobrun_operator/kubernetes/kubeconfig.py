@@ -33,7 +33,7 @@ async def user_access(kubeconfig: Path | None, context: str | None) -> UserAcces
     configuration = Configuration()
     file = _checked(kubeconfig)
     try:
-        loader = await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
+        loader = await kube_config.load_kube_config(
             file, context, client_configuration=configuration, persist_config=False
         )
     except (ConfigException, OSError, TypeError, ValueError) as error:
@@ -58,7 +58,7 @@ def _of_pod() -> UserAccess | None:
     """The service account's, where this runs in a pod."""
     configuration = Configuration()
     try:
-        kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        kube_config.load_incluster_config(client_configuration=configuration)
         return UserAccess(configuration, _NAMESPACE_FILE.read_text().strip() or "default")
     except (ConfigException, OSError):
         return None
