@@ -16,17 +16,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobrun_operator.api import JobRun, Phase
-from jobrun_operator.core import counts as counting
-from jobrun_operator.core import lifecycle, scaling, stuck
+from jobrun_operator.core import lifecycle
 from jobrun_operator.core.counts import Counts
 from jobrun_operator.core.lifecycle import Fault, Situation, Transition
-from jobrun_operator.core.rates import RateWindow
 from jobrun_operator.core.reasons import Reason
-from jobrun_operator.core.scaling import Observation, ScalingHistory
+from jobrun_operator.core.scaling import Observation
 from jobrun_operator.engine import view as views
-from jobrun_operator.engine.asked import limits_of, scaling_of
+from jobrun_operator.engine.asked import limits_of
 from jobrun_operator.engine.ending import end
-from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
+from jobrun_operator.engine.gather import Reading
+from jobrun_operator.engine.looking import Looking
 from jobrun_operator.engine.ports import (
     Audit,
     Events,
@@ -44,13 +43,9 @@ from jobrun_operator.engine.ports import (
 from jobrun_operator.engine.releaser import Releaser
 from jobrun_operator.engine.releasing import Releasing
 from jobrun_operator.engine.reporter import Reporter
+from jobrun_operator.engine.staffing import Staffing
 from jobrun_operator.engine.view import View
-from jobrun_operator.errors import (
-    Conflict,
-    Gone,
-    JobRunError,
-    TemporaryError,
-)
+from jobrun_operator.errors import Conflict, Gone, JobRunError
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +95,8 @@ class RunEngine:
         self._ports = ports
         self._settings = settings
         self._wake = asyncio.Event()
-        self._gatherer = Gatherer(run.uid, ports.observer)
+        self._looking = Looking(run.uid, ports.streams, ports.observer)
+        self._staffing = Staffing(ports.workers, settings.most_workers, settings.on_scaled)
         self._reporter = Reporter(
             self.ref,
             audit=ports.audit,
@@ -117,23 +113,9 @@ class RunEngine:
             publisher=ports.publisher,
             wake=self._wake.set,
         )
-        self._promised: SourceSummary | None = None
-        """What the stream says that it was made for."""
         self._fault: Fault | None = None
-        self._unread: Fault | None = None
-        """Why the streams could not be read at the last look."""
         self._untold: Fault | None = None
         """Why the last transition could not be made."""
-        self._unscaled: Fault | None = None
-        """Why workers could not be asked for at the last look."""
-        self._stream_gone = False
-        self._stuck = stuck.Watch()
-        self._lost_since: float | None = None
-        self._released = RateWindow(5.0)
-        self._finished_attempts = RateWindow()
-        self._ended = RateWindow(30.0)
-        self._scaling = ScalingHistory()
-        self._scaled: tuple[int, int] | None = None
         self._conflicts = 0
         """In a row."""
 
@@ -160,7 +142,11 @@ class RunEngine:
 
     @property
     def _source(self) -> SourceSummary | None:
-        return self._releasing.source or self._promised
+        return self._releasing.source or self._looking.promised
+
+    @property
+    def _total(self) -> int | None:
+        return self._source.count if self._source else None
 
     # --- the loops --------------------------------------------------------------------------------------
 
@@ -238,67 +224,20 @@ class RunEngine:
     async def _look(self) -> Reading | None:
         """None where there is nothing to read yet, nothing more to learn, or the streams can't be read now."""
         phase = views.phase_of(self.run)
-        if phase.is_final or self._stream_gone or (phase == Phase.PENDING and self._releaser is None):
+        if phase.is_final or (phase == Phase.PENDING and self._releaser is None):
             return None
         mark = self._releaser.mark() if self._releaser else None
-        try:
-            reading = await self._gatherer.read(self._source.count if self._source else None)
-        except StreamGone as error:
-            self._stream_gone = True
-            self._fault = self._fault or Fault(Reason.STREAM_LOST, str(error))
+        reading = await self._looking.look(self._total, holds=self._holds)
+        if reading is None:
             return None
-        except ConsumerGone:
-            await self._ports.streams.rebuild_consumer(self.ref.uid, paused=self._holds)
-            return None
-        except CountersGone:
-            await self._ports.streams.rebuild_counters(self.ref.uid)
-            return None
-        except TemporaryError as error:
-            self._unread = Fault(Reason.BROKER_UNAVAILABLE, str(error))
-            return None
-        self._unread = None
-        self._promised = reading.depth.source
         if self._releaser is not None and mark is not None:
             self._releaser.observed(mark, reading.depth, reading.flow)
         if reading.depth.keeps_results and not self.run.spec.results.retain:
             await self._ports.streams.results_dropped(self.ref.uid)
-        await self._mend(reading)
         return reading
 
-    async def _mend(self, reading: Reading) -> None:
-        """A consumer that has lost sight of what is left in the stream is made again."""
-        depth, flow = reading.depth, reading.flow
-        look = stuck.Look(depth.last_seq, depth.messages, flow.waiting, flow.held, flow.deliveries)
-        self._stuck = self._stuck.after(look)
-        if self._stuck.is_stuck:
-            log.warning(
-                "run %s: %d tasks are out of the consumer's sight; it is made again",
-                self.ref.uid,
-                depth.messages,
-            )
-            await self._ports.streams.rebuild_consumer(self.ref.uid, paused=self._holds)
-            self._stuck = stuck.Watch()
-
     def _counts(self, reading: Reading) -> Counts:
-        kept = self.run.spec.results.retain and reading.depth.keeps_results
-        counts = counting.count(
-            total=self._source.count if self._source else reading.depth.last_seq,
-            last_seq=reading.depth.last_seq,
-            messages=reading.depth.messages,
-            waiting=reading.flow.waiting,
-            failed=reading.ends.failed,
-            kept=reading.ends.succeeded if kept else None,
-            redeliveries=reading.flow.redeliveries,
-        )
-        clock = asyncio.get_running_loop().time()
-        self._released.add(clock, counts.released)
-        self._ended.add(clock, counts.ended)
-        self._finished_attempts.add(clock, max(0, reading.flow.deliveries - reading.flow.held))
-        if not counts.lost:
-            self._lost_since = None
-        elif self._lost_since is None:
-            self._lost_since = clock
-        return counts
+        return self._looking.count(reading, self._total, retain=self.run.spec.results.retain)
 
     def _situation(self, counts: Counts | None, workers: WorkersState, now: datetime) -> Situation:
         run = self.run
@@ -310,35 +249,36 @@ class RunEngine:
             ready=self._releaser is not None,
             counts=counts,
             workers_running=workers.running,
-            fault=self._fault or self._releasing.fault,
+            fault=self._fault or self._looking.fault or self._releasing.fault or self._staffing.fault,
             failure_policy=run.spec.failure_policy,
             active_deadline_seconds=run.spec.active_deadline_seconds,
             started=run.status.start_time,
-            lost_seconds=self._lost_seconds,
+            lost_seconds=self._looking.lost_seconds,
             suspended_seconds=views.suspended_seconds(run, now),
         )
 
-    @property
-    def _lost_seconds(self) -> float:
-        return 0.0 if self._lost_since is None else asyncio.get_running_loop().time() - self._lost_since
-
     def _view(self, counts: Counts | None, workers: WorkersState) -> View:
-        clock = asyncio.get_running_loop().time()
         return View(
             counts=counts,
             workers=workers,
             limited_by=self._releaser.limited_by if self._releaser else None,
-            errors=self._gatherer.errors,
+            errors=self._looking.errors,
             source=self._source,
             trouble=self._trouble(workers),
-            released_per_second=self._released.rate(clock) or 0.0,
-            ended_per_second=self._ended.rate(clock) or 0.0,
+            released_per_second=self._looking.released_per_second,
+            ended_per_second=self._looking.ended_per_second,
         )
 
     def _trouble(self, workers: WorkersState) -> Fault | None:
         """What is in the run's way for now, the root first."""
         unstarted = Fault(Reason.WORKERS_FAILED, workers.error) if workers.error else None
-        return self._unread or self._untold or self._releasing.trouble or self._unscaled or unstarted
+        return (
+            self._looking.unread
+            or self._untold
+            or self._releasing.trouble
+            or self._staffing.trouble
+            or unstarted
+        )
 
     # --- apply ------------------------------------------------------------------------------------------
 
@@ -361,60 +301,35 @@ class RunEngine:
         """Deliver or not, as the run's phase asks; returns whether nothing is handed to workers any more."""
         phase = views.phase_of(self.run)
         if reading is None or phase == Phase.COMPLETED:
-            return phase.is_final or phase == Phase.PENDING or self._stream_gone
+            return phase.is_final or phase == Phase.PENDING or self._looking.fault is not None
         if reading.flow.paused != self._holds:
             await self._ports.streams.pause(self.ref.uid, paused=self._holds)
         return self._holds
 
     async def _scale(self, reading: Reading | None, counts: Counts | None, workers: WorkersState) -> None:
-        wanted, reason = 0, "Held"
-        history = self._scaling
-        if not self._holds and reading is None and self._source is None:
-            wanted, reason = (
-                workers.desired,
-                "Unknown",
-            )  # an engine that has just started knows no better than the one before
-        elif not self._holds:
-            decision, history = scaling.decide(
-                scaling_of(self.run, self._settings.most_workers),
-                self._observation(reading, counts, workers),
-                self._scaling,
-                asyncio.get_running_loop().time(),
-            )
-            wanted, reason = decision.replicas, decision.reason.value
-        anything = wanted or workers.desired or workers.running  # for no workers, none need to be made
-        if anything and ((wanted, self.run.metadata.generation) != self._scaled or workers.desired != wanted):
-            try:
-                await self._ports.workers.scale(self.run, wanted)
-            except TemporaryError as error:
-                # It shows in the status, which goes on; asked again at the next look.
-                self._unscaled = Fault(Reason.WORKERS_FAILED, str(error))
-                log.warning("%s/%s: %s", self.ref.namespace, self.ref.name, error)
-                return
-            except JobRunError as error:
-                self._fault = self._fault or Fault(Reason.WORKERS_FAILED, str(error))
-                self._wake.set()
-                return
-            self._scaled = (wanted, self.run.metadata.generation)
-            if workers.desired != wanted:
-                self._settings.on_scaled(reason)
-        self._unscaled = None
-        self._scaling = history
+        known = self._staffing.fault
+        if self._holds:
+            await self._staffing.dismiss(self.run, workers)
+        elif reading is None and self._source is None:
+            await self._staffing.keep(self.run, workers)
+        else:
+            await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)
+        if self._staffing.fault is not known:
+            self._wake.set()  # the run fails for it, at once
         if views.phase_of(self.run).is_final and not workers.running and not workers.desired:
             self.done.set()
 
     def _observation(
         self, reading: Reading | None, counts: Counts | None, workers: WorkersState
     ) -> Observation:
-        clock = asyncio.get_running_loop().time()
-        total = self._source.count if self._source else 0
+        total = self._total or 0
         remaining = max(0, total - (counts.released if counts else 0))
         return Observation(
             asked_rate=self.run.spec.rate_per_second(total),
-            release_rate=self._released.rate(clock) or 0.0,
+            release_rate=self._looking.released_per_second,
             waiting=counts.waiting if counts else None,
             outstanding=counts.outstanding if counts else None,
-            completion_rate=self._finished_attempts.rate(clock),
+            completion_rate=self._looking.attempts_per_second,
             running=reading.flow.held if reading else 0,
             replicas=workers.desired,
             ready=workers.ready,

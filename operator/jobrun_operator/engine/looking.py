@@ -1,0 +1,130 @@
+"""The eyes of a run: look at its streams, mend what can be mended there, and tell how the counts move.
+
+It decides nothing about the run's phase. What it can't see stands in its attributes: ``fault`` for good, ``unread``
+for now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from jobrun_operator.core import counts as counting
+from jobrun_operator.core import stuck
+from jobrun_operator.core.counts import Counts
+from jobrun_operator.core.lifecycle import Fault
+from jobrun_operator.core.rates import RateWindow
+from jobrun_operator.core.reasons import Reason
+from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
+from jobrun_operator.engine.ports import FailedAttempt, Observer, SourceSummary, WorkStreams
+from jobrun_operator.errors import TemporaryError
+
+log = logging.getLogger(__name__)
+
+
+class Looking:
+    """Of one run. Rates are in tasks per second, over the last seconds."""
+
+    def __init__(self, uid: str, streams: WorkStreams, observer: Observer) -> None:
+        self._uid = uid
+        self._streams = streams
+        self._gatherer = Gatherer(uid, observer)
+        self._stuck = stuck.Watch()
+        self._lost_since: float | None = None
+        self._released = RateWindow(5.0)
+        self._finished_attempts = RateWindow()
+        self._ended = RateWindow(30.0)
+        self.promised: SourceSummary | None = None
+        """What the stream says that it was made for."""
+        self.fault: Fault | None = None
+        """The streams are gone, and the run with them."""
+        self.unread: Fault | None = None
+        """Why the streams could not be read at the last look."""
+
+    @property
+    def errors(self) -> tuple[FailedAttempt, ...]:
+        return tuple(self._gatherer.errors)
+
+    @property
+    def released_per_second(self) -> float:
+        return self._released.rate(_now()) or 0.0
+
+    @property
+    def ended_per_second(self) -> float:
+        return self._ended.rate(_now()) or 0.0
+
+    @property
+    def attempts_per_second(self) -> float | None:
+        """Attempts that finished, failed ones included; None where that is not measured yet."""
+        return self._finished_attempts.rate(_now())
+
+    @property
+    def lost_seconds(self) -> float:
+        """For how long outcomes have been missing from a run with nothing outstanding."""
+        return 0.0 if self._lost_since is None else _now() - self._lost_since
+
+    async def look(self, total: int | None, *, holds: bool) -> Reading | None:
+        """None where the streams are gone, can't be read now, or had to be mended first.
+
+        ``total``: tasks of the run, where known. ``holds``: nothing is to be handed to workers now.
+        """
+        if self.fault is not None:
+            return None
+        try:
+            reading = await self._gatherer.read(total)
+        except StreamGone as error:
+            self.fault = Fault(Reason.STREAM_LOST, str(error))
+            return None
+        except ConsumerGone:
+            await self._streams.rebuild_consumer(self._uid, paused=holds)
+            return None
+        except CountersGone:
+            await self._streams.rebuild_counters(self._uid)
+            return None
+        except TemporaryError as error:
+            self.unread = Fault(Reason.BROKER_UNAVAILABLE, str(error))
+            return None
+        self.unread = None
+        self.promised = reading.depth.source
+        await self._mend(reading, holds=holds)
+        return reading
+
+    async def _mend(self, reading: Reading, *, holds: bool) -> None:
+        """A consumer that has lost sight of what is left in the stream is made again."""
+        depth, flow = reading.depth, reading.flow
+        look = stuck.Look(depth.last_seq, depth.messages, flow.waiting, flow.held, flow.deliveries)
+        self._stuck = self._stuck.after(look)
+        if self._stuck.is_stuck:
+            log.warning(
+                "run %s: %d tasks are out of the consumer's sight; it is made again",
+                self._uid,
+                depth.messages,
+            )
+            await self._streams.rebuild_consumer(self._uid, paused=holds)
+            self._stuck = stuck.Watch()
+
+    def count(self, reading: Reading, total: int | None, *, retain: bool) -> Counts:
+        """What was read, as counts; the rates move on with it. ``retain``: the run keeps results."""
+        kept = retain and reading.depth.keeps_results
+        counts = counting.count(
+            total=reading.depth.last_seq if total is None else total,
+            last_seq=reading.depth.last_seq,
+            messages=reading.depth.messages,
+            waiting=reading.flow.waiting,
+            failed=reading.ends.failed,
+            kept=reading.ends.succeeded if kept else None,
+            redeliveries=reading.flow.redeliveries,
+        )
+        now = _now()
+        self._released.add(now, counts.released)
+        self._ended.add(now, counts.ended)
+        self._finished_attempts.add(now, max(0, reading.flow.deliveries - reading.flow.held))
+        if not counts.lost:
+            self._lost_since = None
+        elif self._lost_since is None:
+            self._lost_since = now
+        return counts
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,74 @@
+"""The workers of a run: as many as scaling decides, asked for whenever that or the run's spec changes.
+
+A decision that could not be carried out is forgotten and made again at the next look: a scale-up that failed must
+not use up ``scaleUp``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from jobrun_operator.api import JobRun
+from jobrun_operator.core import scaling
+from jobrun_operator.core.lifecycle import Fault
+from jobrun_operator.core.reasons import Reason
+from jobrun_operator.core.scaling import Observation, ScalingHistory
+from jobrun_operator.engine.asked import scaling_of
+from jobrun_operator.engine.ports import Workers, WorkersState
+from jobrun_operator.errors import JobRunError, TemporaryError
+
+log = logging.getLogger(__name__)
+
+
+class Staffing:
+    """``most``: workers at most, whatever the spec says. ``on_scaled`` is told why another number was asked for."""
+
+    def __init__(self, workers: Workers, most: int | None, on_scaled: Callable[[str], None]) -> None:
+        self._workers = workers
+        self._most = most
+        self._on_scaled = on_scaled
+        self._history = ScalingHistory()
+        self._asked: tuple[int, int] | None = None
+        """Replicas and the generation of the run that they were asked for."""
+        self.trouble: Fault | None = None
+        """Why workers could not be asked for at the last look."""
+        self.fault: Fault | None = None
+        """Why they can't be started as asked, ever."""
+
+    async def dismiss(self, run: JobRun, state: WorkersState) -> None:
+        """No worker is wanted."""
+        await self._ask(run, 0, "Held", state)
+
+    async def keep(self, run: JobRun, state: WorkersState) -> None:
+        """As many as there are: nothing is known of the run yet."""
+        await self._ask(run, state.desired, "Unknown", state)
+
+    async def scale(self, run: JobRun, seen: Observation, state: WorkersState) -> None:
+        """As many as what was ``seen`` asks for."""
+        now = asyncio.get_running_loop().time()
+        decision, history = scaling.decide(scaling_of(run, self._most), seen, self._history, now)
+        if await self._ask(run, decision.replicas, decision.reason.value, state):
+            self._history = history
+
+    async def _ask(self, run: JobRun, wanted: int, reason: str, state: WorkersState) -> bool:
+        """Whether ``wanted`` is what is asked for now."""
+        asked = (wanted, run.metadata.generation)
+        anything = wanted or state.desired or state.running  # for no workers, none need to be made
+        if anything and (asked != self._asked or state.desired != wanted):
+            try:
+                await self._workers.scale(run, wanted)
+            except TemporaryError as error:
+                # It shows in the status, which goes on; asked again at the next look.
+                self.trouble = Fault(Reason.WORKERS_FAILED, str(error))
+                log.warning("%s/%s: %s", run.namespace, run.name, error)
+                return False
+            except JobRunError as error:
+                self.fault = self.fault or Fault(Reason.WORKERS_FAILED, str(error))
+                return False
+            self._asked = asked
+            if state.desired != wanted:
+                self._on_scaled(reason)
+        self.trouble = None
+        return True
