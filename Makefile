@@ -45,6 +45,10 @@ format: install ## Rewrite the files as the formatter wants them
 accept: install ## Print each bound that must hold, as measured here, with its limit
 	PYTHONPATH=tests $(BIN)/python -m accept $(ONLY)
 
+.PHONY: faults
+faults: install ## Runs that are killed, frozen, cut off and filled up by a seeded schedule: SCHEDULES=20 SEED=7 JOBS=2
+	PYTHONPATH=tests $(BIN)/python -m faults --schedules $(or $(SCHEDULES),20) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
+
 .PHONY: crds
 crds: install ## Generate crds/, the chart's copy of it and the references in docs/
 	$(BIN)/python -m jobrun_operator.api.render crds --docs docs/api.md

@@ -7,6 +7,7 @@ stored data are the same.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,11 +37,16 @@ def nats_server_binary() -> str:
 
 
 class NatsServer:
-    """One server with JetStream in ``directory``. ``extra`` is appended to its configuration file."""
+    """One server with JetStream in ``directory``. ``extra`` is appended to its configuration file, ``jetstream`` to
+    the block of that name in it, ``env`` to its environment."""
 
-    def __init__(self, directory: Path, extra: str = "") -> None:
+    def __init__(
+        self, directory: Path, extra: str = "", *, jetstream: str = "", env: Mapping[str, str] | None = None
+    ) -> None:
         self._directory = directory
         self._extra = extra
+        self._jetstream = jetstream
+        self._env = dict(env or {})
         self._process: subprocess.Popen[str] | None = None
         self._log: deque[str] = deque(maxlen=2000)
         self._told = threading.Event()
@@ -50,6 +57,11 @@ class NatsServer:
     @property
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def store(self) -> Path:
+        """Where its streams are."""
+        return self._directory / "store"
 
     @property
     def pid(self) -> int:
@@ -95,7 +107,7 @@ class NatsServer:
         config = self._directory / "nats.conf"
         config.write_text(
             f'listen: "127.0.0.1:{self.port or -1}"\n'
-            f'jetstream {{ store_dir: "{self._directory / "store"}" }}\n{self._extra}\n'
+            f'jetstream {{ store_dir: "{self.store}"\n{self._jetstream} }}\n{self._extra}\n'
         )
         self._told.clear()
         self._process = subprocess.Popen(
@@ -103,6 +115,7 @@ class NatsServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env=os.environ | self._env,
         )
         self._reader = threading.Thread(target=self._read_log, args=(self._process,), daemon=True)
         self._reader.start()

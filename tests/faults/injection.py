@@ -1,0 +1,131 @@
+"""Does the faults of a schedule to a world, each at its time, and undoes each at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+
+from faults.disk import SlowDisk
+from faults.proxy import Link
+from faults.schedule import Fault, Schedule
+from faults.world import World
+
+
+class Injection:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.done: Counter[str] = Counter()
+        """Kinds of the faults that were done, and how often."""
+        self.skipped: Counter[str] = Counter()
+        """Those that this machine can't do, or that found nobody to hit."""
+
+    async def run(self, schedule: Schedule) -> None:
+        """Return when all are over. The clock starts now."""
+        async with asyncio.TaskGroup() as group:
+            for fault in schedule.faults:
+                group.create_task(self._at(fault, asyncio.get_running_loop().time() + fault.at))
+
+    async def _at(self, fault: Fault, when: float) -> None:
+        await asyncio.sleep(max(0.0, when - asyncio.get_running_loop().time()))
+        happened = await self._do(fault)
+        (self.done if happened else self.skipped)[fault.kind] += 1
+
+    async def _do(self, fault: Fault) -> bool:
+        target, _, what = fault.kind.rpartition("-")
+        if target == "worker":
+            return await self._worker(what, fault)
+        if target == "engine" and what != "clock":
+            return await self._engine(what, fault)
+        if target == "broker":
+            return await self._broker(what, fault)
+        if target == "disk":
+            return await self._disk(what, fault)
+        if what == "clock":
+            return await self._clock(target, fault)
+        link = self._world.engine_link if fault.kind.startswith("engine") else self._world.worker_link
+        return await self._link(fault.kind.split("-link-")[1], link, fault)
+
+    async def _worker(self, what: str, fault: Fault) -> bool:
+        if what == "clock":
+            return await self._clock("worker", fault)
+        workers = self._world.workers()
+        if not workers:
+            return False
+        victim = workers[fault.which % len(workers)]
+        if what == "killed":
+            victim.send(signal.SIGKILL)
+        elif what == "drained":
+            victim.send(signal.SIGTERM)
+        else:
+            victim.send(signal.SIGSTOP)
+            await asyncio.sleep(fault.seconds)
+            victim.send(signal.SIGCONT)
+        return True
+
+    async def _engine(self, what: str, fault: Fault) -> bool:
+        engine = self._world.engine
+        if engine is None or engine.returncode is not None:
+            return False
+        if what == "killed":
+            self._world.engine_wanted.clear()
+            engine.send_signal(signal.SIGKILL)
+            await asyncio.sleep(fault.seconds)
+            self._world.engine_wanted.set()
+        else:
+            engine.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(fault.seconds)
+            if engine.returncode is None:
+                engine.send_signal(signal.SIGCONT)
+        return True
+
+    async def _broker(self, what: str, fault: Fault) -> bool:
+        broker = self._world.broker
+        if what == "frozen":
+            os.kill(broker.pid, signal.SIGSTOP)
+            await asyncio.sleep(fault.seconds)
+            os.kill(broker.pid, signal.SIGCONT)
+            return True
+        await (broker.kill() if what == "killed" else broker.stop())
+        await asyncio.sleep(fault.seconds)
+        await broker.start()
+        return True
+
+    async def _disk(self, what: str, fault: Fault) -> bool:
+        world = self._world
+        if what == "slow":
+            if not SlowDisk.possible():
+                return False
+            await asyncio.to_thread(world.slow_disk.start, world.broker.pid, fault.amount)
+            await asyncio.sleep(fault.seconds)
+            await asyncio.to_thread(world.slow_disk.stop)
+            return True
+        if world.disk is None or not world.disk.is_small:
+            return False
+        await asyncio.to_thread(world.disk.fill)
+        await asyncio.sleep(fault.seconds)
+        world.disk.free()
+        # A stream that could not be written refuses everything until the server is started again, also with room.
+        await world.broker.restart()
+        return True
+
+    async def _clock(self, who: str, fault: Fault) -> bool:
+        clock = self._world.clock(who)
+        clock.write_text(str(fault.amount))
+        await asyncio.sleep(fault.seconds)
+        clock.unlink()
+        return True
+
+    async def _link(self, what: str, link: Link, fault: Fault) -> bool:
+        if what == "cut":
+            link.cut()
+        elif what == "slow":
+            link.slow(fault.amount)
+        else:
+            link.hold(out=what != "one-way-in", into=what != "one-way-out")
+        await asyncio.sleep(fault.seconds)
+        if what == "lost":
+            link.reset()
+        link.heal()
+        return True

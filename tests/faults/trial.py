@@ -1,0 +1,124 @@
+"""One schedule from its start to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from faults import checker, evidence
+from faults.checker import Expected
+from faults.injection import Injection
+from faults.schedule import Schedule
+from faults.world import World
+
+START_SECONDS = 60.0
+"""Until the first task has begun, on any machine."""
+END_SECONDS = 90.0
+"""From the last fault's end until the run has ended, on any machine."""
+GONE_SECONDS = 10.0
+WORKERS = 2
+MAX_ATTEMPTS = 4
+
+
+@dataclass
+class Verdict:
+    schedule: Schedule
+    folder: Path
+    violations: list[str] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    tasks: int = 0
+    begun: int = 0
+    """Begins of handlers, those again included."""
+    redelivered: int = 0
+    dead: int = 0
+    recovery: float = 0.0
+    """Seconds from the end of the last fault to the end of the run."""
+
+    @property
+    def holds(self) -> bool:
+        return not self.violations
+
+
+def spec_of(schedule: Schedule) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "tasks": {"count": schedule.tasks},
+        "worker": {
+            "python": "handlers:handle",
+            "concurrency": schedule.concurrency,
+            "taskTimeoutSeconds": 20,
+        },
+        "scaling": {"minReplicas": WORKERS, "maxReplicas": WORKERS},
+        "retry": {"maxAttempts": MAX_ATTEMPTS, "initialDelaySeconds": 1, "maxDelaySeconds": 2},
+        "results": {"retain": True},
+    }
+    if schedule.rate is None:
+        return spec | {"maxWaiting": 300}
+    return spec | {"rate": {"tasks": schedule.rate, "periodSeconds": 1, "burst": burst_of(schedule)}}
+
+
+def burst_of(schedule: Schedule) -> int:
+    return (schedule.rate or 0) // 10
+
+
+async def run(schedule: Schedule, folder: Path) -> Verdict:
+    verdict = Verdict(schedule, folder)
+    world = World(
+        folder,
+        spec_of(schedule),
+        sync_always=schedule.sync_always,
+        small_disk="disk-full" in schedule.kinds,
+    )
+    try:
+        async with world:
+            await _drive(world, schedule, verdict)
+    except Exception as error:
+        verdict.violations.append(f"the trial itself failed: {type(error).__name__}: {error}")
+    return verdict
+
+
+async def _drive(world: World, schedule: Schedule, verdict: Verdict) -> None:
+    loop = asyncio.get_running_loop()
+    begins = (lambda: world.engine is not None) if schedule.from_start else world.log.exists
+    if not await _until(begins, START_SECONDS):
+        verdict.violations.append(f"not begun within {START_SECONDS:g} s")
+        return
+    injection = Injection(world)
+    await injection.run(schedule)
+    verdict.done, verdict.skipped = injection.done, injection.skipped
+    healed = loop.time()
+    ended = await _until(lambda: world.finished.is_set() or bool(world.trouble()), END_SECONDS)
+    verdict.recovery = loop.time() - healed
+    if trouble := world.trouble():
+        verdict.violations.append(f"the trial itself failed: {trouble}")
+        return
+    stored = world.store.load()
+    assert stored is not None
+    status = stored.to_wire().get("status") or {}
+    found = await evidence.gather(world.broker.url, world.run.uid, world.log, status)
+    if not ended:
+        verdict.violations.append(f"not ended {END_SECONDS:g} s after the last fault: {status.get('tasks')}")
+    await world.end_processes()
+    await _until(lambda: not world.processes(), GONE_SECONDS)
+    left = tuple(f"{process.pid} {process.command}" for process in world.processes())
+    found = replace(found, processes=left)
+    expected = Expected(schedule.tasks, schedule.rate, burst_of(schedule), MAX_ATTEMPTS)
+    verdict.violations += checker.check(found, expected)
+    verdict.tasks = len(found.outcomes)
+    verdict.begun = sum(line.begins for line in found.log)
+    verdict.redelivered = found.redelivered
+    verdict.dead = sum(one.kind == "dead" for one in found.outcomes)
+
+
+async def _until(look: Any, seconds: float) -> bool:
+    """Whether it came to be so."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not look():  # noqa: ASYNC110  # files and processes have no event to wait on
+                await asyncio.sleep(0.02)
+            return True
+    return False
