@@ -51,6 +51,7 @@ class _Consumer:
     """The highest sequence delivered."""
     paused: bool = False
     deliveries: int = 0
+    pulls: int = 0
     held: set[int] = field(default_factory=set)
     """Taken and not acked, those that wait to be delivered again included."""
     again: deque[int] = field(default_factory=deque)
@@ -88,6 +89,8 @@ class MemoryBroker:
         """Every call of WorkStreams."""
         self.fault: JobRunError | None = None
         """Where set, every call raises it and does nothing."""
+        self.pulled = False
+        """Somebody asks for tasks all the while, also where nothing is taken."""
         self.refuses_batches: JobRunError | None = None
         """Where set, nothing is stored and this is raised."""
         self.lost_acks = 0
@@ -168,6 +171,7 @@ class MemoryBroker:
             deliveries=consumer.deliveries,
             first_deliveries=consumer.top,
             paused=consumer.paused,
+            pulls=1 if self.pulled else consumer.pulls,
         )
 
     async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
@@ -236,6 +240,7 @@ class MemoryBroker:
         """Those to be delivered again first."""
         consumer, run = self._consumer(uid), self._run(uid)
         taken: list[Taken] = []
+        consumer.pulls = 1 if most > len(consumer.again) + len(consumer.pending) else 0
         if consumer.paused or self.fault is not None:
             return []
         at = asyncio.get_running_loop().time()

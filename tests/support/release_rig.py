@@ -63,9 +63,15 @@ class ReleaseRig:
 
 @contextlib.asynccontextmanager
 async def releasing(
-    total: int, *, broker: MemoryBroker | None = None, source: ListedSource | None = None
+    total: int,
+    *,
+    broker: MemoryBroker | None = None,
+    source: ListedSource | None = None,
+    pulled: bool = True,
 ) -> AsyncIterator[ReleaseRig]:
+    """``pulled``: a worker asks for tasks from the start."""
     broker, source = broker or MemoryBroker(), source or ListedSource(total)
+    broker.pulled = pulled
     prepared = await prepare(RUN, source, broker, broker, begun=False, keeps_results=False)
     releaser = Releaser(UID, source, broker, broker, depth=prepared.depth, flow=prepared.flow)
     async with background(releaser.run()):

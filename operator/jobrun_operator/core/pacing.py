@@ -10,6 +10,11 @@ own clock. Three rules carry it:
   at the event itself.
 * What is charged is the growth of ``last_seq``, whoever caused it, so two engines share one bucket's worth.
 
+Two more keep to it what workers *call*, not only what is released to them. A paced run that begins or goes on with no
+worker at hand waits for the first one, for ``FIRST_WORKER_SECONDS`` at most: what is released to nobody is called
+all at once, whatever the rate was that it was released at. And where tasks have waited for a worker all the same, the
+bucket holds the less when it comes, so that their calls are part of the burst.
+
 Where back-pressure held for so long that the bucket would be full, what waited is charged once more: the calls of
 workers that come back follow the rate, instead of coming on top of it.
 
@@ -32,6 +37,11 @@ TICK = 0.02
 LONG_HOLD = 1.0
 """Seconds; after back-pressure that held for longer, what still waits is charged a second time: workers that come back
 call it at once, and their calls are to follow the rate, not to come on top of it."""
+
+FIRST_WORKER_SECONDS = 5.0
+"""How long a paced run waits for a first worker before it releases all the same: longer than a process takes to start.
+Where a worker takes longer (an image to be pulled), what has come to wait is bounded by ``maxWaiting``, and settled for
+by ``after_first_worker``."""
 
 _WHOLE = 1e-9
 """Tolerance for "a whole token": a sum of floats that should be 1 may be a hair less."""
@@ -108,6 +118,20 @@ def after_hold(bucket: Bucket, rate: Rate, waited: int, since: float, now: float
     if now - since < max(LONG_HOLD, rate.burst / rate.per_second):
         return bucket
     return bucket.refilled(rate, now).charged(waited)
+
+
+def first_worker_wait(limits: Limits, stock: Stock, since: float, now: float) -> float:
+    """Seconds for which releasing still waits for a first worker, where none has been at hand ``since`` then."""
+    if limits.rate is None or stock.released >= limits.total:
+        return 0.0
+    return max(0.0, since + FIRST_WORKER_SECONDS - now)
+
+
+def after_first_worker(bucket: Bucket, rate: Rate, waited: int, now: float) -> Bucket:
+    """The bucket when the first worker comes at ``now`` and finds ``waited`` tasks, which it calls at once: they and
+    what the bucket holds are one burst together."""
+    level = bucket.refilled(rate, now).level
+    return Bucket(level=min(level, rate.burst - waited), at=now)
 
 
 def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:

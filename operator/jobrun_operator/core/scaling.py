@@ -7,7 +7,7 @@ scaling behavior"; KEP-853):
 - up at once, by at most ``scale_up.replicas`` within any ``scale_up.period_seconds`` (a policy of type Pods);
 - down to the highest recommendation of the last ``stabilization_seconds``, and no lower;
 - where depth can't be read the last number stays;
-- the bounds win over all of these, and the first worker of outstanding tasks is never held back.
+- the bounds win over all of these, and the first worker of a run is never held back.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def decide(
         scale_ups = tuple(up for up in scale_ups if now - up[0] < settings.scale_up.period_seconds)
         left = max(0, settings.scale_up.replicas - sum(added for _, added in scale_ups))
         if replicas > observed.replicas + left:
-            first = 1 if observed.outstanding else 0
+            first = 1 if observed.outstanding or observed.awaits_worker else 0
             replicas, reason = max(observed.replicas + left, first), ScaleReason.SCALE_UP_LIMITED
 
     replicas = min(settings.max_replicas, max(settings.min_replicas, replicas))

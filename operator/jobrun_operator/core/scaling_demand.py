@@ -76,6 +76,8 @@ def recommend(settings: ScalingSettings, seen: Observation, service: ServiceTime
     """Replicas, at least one while anything is outstanding, and why."""
     if seen.outstanding is None or (settings.drain_seconds is not None and seen.waiting is None):
         return seen.replicas, ScaleReason.DEPTH_UNKNOWN
+    if seen.outstanding <= 0 and seen.awaits_worker:
+        return 1, ScaleReason.FIRST_WORKER
     if seen.outstanding <= 0:
         return 0, ScaleReason.NOTHING_OUTSTANDING
     if settings.tasks_per_replica is not None:

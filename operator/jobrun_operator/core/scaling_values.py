@@ -38,6 +38,10 @@ class ScaleReason(StrEnum):
         "NothingOutstanding",
         "Every released task is finished, so none is needed; set minReplicas to keep some warm.",
     )
+    FIRST_WORKER = (
+        "FirstWorker",
+        "Nothing is released yet: a paced run waits a moment for a worker, so that its calls follow the rate.",
+    )
     MINIMUM = "Minimum", "Fewer would do, but minReplicas asks for these."
     MAXIMUM = "Maximum", "More would be of use; raise maxReplicas where the cluster has room."
     SCALE_UP_LIMITED = (
@@ -111,6 +115,8 @@ class Observation:
     """Tasks are still to be released, and nothing such as a suspension keeps them."""
     remaining: int
     """Tasks not yet released."""
+    awaits_worker: bool = False
+    """Releasing waits for a first worker to release to."""
 
 
 @dataclass(frozen=True, slots=True)

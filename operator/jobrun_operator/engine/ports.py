@@ -136,6 +136,8 @@ class Flow:
     first_deliveries: int
     """The highest sequence delivered so far: as many tasks were delivered at least once."""
     paused: bool = False
+    pulls: int = 0
+    """Requests of workers that wait for a task (``num_waiting``): where there is one, somebody takes tasks."""
 
     @property
     def redeliveries(self) -> int:

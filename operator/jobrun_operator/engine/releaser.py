@@ -67,6 +67,9 @@ class Releaser:
         """Counts what ``released`` went through: tells a look that began before the last change."""
         self._in_flight = False
         self._held_since: float | None = None
+        self._alone_since: float | None = None
+        """Since when there has been no worker to release to."""
+        self._deliveries = flow.deliveries
         self._waited = 0
         """Tasks that waited when back-pressure was last seen to hold."""
         self._repeats = _repeats(flow)
@@ -95,7 +98,17 @@ class Releaser:
         before, self._limits = self._limits, limits
         if limits is None or before is None or before.rate != limits.rate:
             self._bucket, self._held_since = Bucket.empty(self._now()), None
+        if limits is None or limits.rate is None:
+            self._alone_since = None
+        elif before is None:
+            self._alone_since = self._now()
         self._wake.set()
+
+    @property
+    def awaits_worker(self) -> bool:
+        """Whether there are tasks to release and no worker yet to release them to."""
+        limits = self._limits
+        return self._alone_since is not None and limits is not None and self.released < limits.total
 
     def mark(self) -> Mark:
         self._looks += 1
@@ -134,7 +147,12 @@ class Releaser:
             await self._wake.wait()
             return
         stock = self._stock()
-        self._notice_hold(limits, stock, now)
+        if self._alone_since is not None:
+            if pacing.first_worker_wait(limits, stock, self._alone_since, now) > 0:
+                await self._wait_for_worker(limits)
+                return
+        else:
+            self._notice_hold(limits, stock, now)
         release = pacing.decide(limits, stock, self._bucket, now)
         if release.count:
             await self._release(release.count, release.limited_by, limits)
@@ -175,6 +193,24 @@ class Releaser:
             self._see(last)
         if was_empty:
             self.on_first()
+
+    async def _wait_for_worker(self, limits: Limits) -> None:
+        """Look again, less and less often, until a worker asks for tasks, patience ends or something has changed."""
+        pause = _FIRST_LOOK
+        while not self._wake.is_set() and self._alone_since is not None:
+            mark = self.mark()
+            flow = await self._observer.flow(self._uid)
+            self._out_of_trouble()
+            self.limited_by = LimitedBy.WAITING
+            if flow is not None:
+                self._take_look(mark, flow, flow.waiting + flow.held)
+            if self._limits is not limits or self._alone_since is None:
+                return
+            left = pacing.first_worker_wait(limits, self._stock(), self._alone_since, self._now())
+            if left <= 0:
+                return
+            await self._sleep(min(pause, left))
+            pause = min(pause * 2, _LONGEST_LOOK)
 
     async def _wait_for_room(self, limited_by: LimitedBy) -> None:
         """Look again, less and less often, until there is room or something else has changed."""
@@ -229,9 +265,25 @@ class Releaser:
     def _take_look(self, mark: Mark, flow: Flow, outstanding: int) -> None:
         if mark.number < self._looked.number:
             return  # a later look was answered sooner
+        waited = self._stock().waiting
         self._looked, self._waiting, self._outstanding = mark, flow.waiting, outstanding
+        self._notice_worker(flow, waited)
         growth, self._repeats = _repeats(flow) - self._repeats, _repeats(flow)
         self._charge(max(0, growth))  # it goes back when the broker was killed or the consumer made again
+
+    def _notice_worker(self, flow: Flow, waited: int) -> None:
+        """``waited``: tasks that waited at the last look, or were released since: some may have been taken already."""
+        rate = self._limits.rate if self._limits else None
+        taken, self._deliveries = flow.deliveries > self._deliveries, flow.deliveries
+        if self._limits is None or rate is None or self._alone_since is None:
+            return
+        if flow.paused or not (flow.pulls or taken):
+            return
+        if pacing.first_worker_wait(self._limits, self._stock(), self._alone_since, self._now()) > 0:
+            self._bucket = Bucket.empty(self._now())
+        self._alone_since = None
+        self._bucket = pacing.after_first_worker(self._bucket, rate, waited, self._now())
+        self._wake.set()
 
     async def _resync(self) -> None:
         with contextlib.suppress(JobRunError):

@@ -335,6 +335,7 @@ class RunEngine:
             ready=workers.ready,
             more_to_release=remaining > 0 and self._releaser is not None,
             remaining=remaining,
+            awaits_worker=self._releaser is not None and self._releaser.awaits_worker,
         )
 
     async def _apply(self, transition: Transition, view: View, now: datetime) -> None:

@@ -62,6 +62,7 @@ class JetStreamObserver:
             deliveries=info["delivered"]["consumer_seq"],
             first_deliveries=info["delivered"]["stream_seq"],
             paused=bool(info.get("paused")),
+            pulls=info["num_waiting"],
         )
 
     async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:

@@ -197,6 +197,16 @@ def test_settings_that_contradict_each_other_are_refused(wrong: dict[str, int | 
         ScalingSettings(**{"drain_seconds": 30, **wrong})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("settings", [DRAIN, SHARE])
+def test_a_run_that_waits_for_its_first_worker_gets_one(settings: ScalingSettings) -> None:
+    waits = replace(IDLE, asked_rate=10.0, more_to_release=True, remaining=100, awaits_worker=True)
+    assert decided(settings, waits, None) == ScaleDecision(1, ScaleReason.FIRST_WORKER)
+    limited = replace(settings, scale_up=ScaleUpLimit(replicas=0, period_seconds=60))
+    assert decided(limited, waits, None).replicas == 1
+    none = replace(settings, max_replicas=0)
+    assert decided(none, waits, None) == ScaleDecision(0, ScaleReason.MAXIMUM)
+
+
 def test_every_reason_says_what_it_means() -> None:
     for reason in ScaleReason:
         assert reason.value.isalnum()

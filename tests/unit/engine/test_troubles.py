@@ -178,17 +178,17 @@ async def test_a_lost_tail_is_made_good() -> None:
 
 async def test_workers_that_can_not_be_started_for_good_fail_the_run() -> None:
     r = rig()
+    scale = r.workers.scale
+
+    async def refuse(run: JobRun, replicas: int) -> None:
+        if replicas:
+            raise EnvironmentFault("the handler can't be imported")
+        await scale(run, replicas)
+
+    r.workers.scale = refuse  # type: ignore[method-assign]
     async with r.drive():
-        await r.reaches(Phase.RUNNING)
-        scale = r.workers.scale
-
-        async def refuse(run: JobRun, replicas: int) -> None:
-            if replicas:
-                raise EnvironmentFault("the handler can't be imported")
-            await scale(run, replicas)
-
-        r.workers.scale = refuse  # type: ignore[method-assign]
         await r.ends()
+    assert r.phases == ["Pending", "Running", "Failed"]
     assert r.phase == Phase.FAILED
     assert r.reason("Failed") == "WorkersFailed"
 
