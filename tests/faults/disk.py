@@ -71,7 +71,7 @@ class SlowDisk:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         deadline = time.monotonic() + _ATTACH_SECONDS
-        while not _is_traced(pid) and self._strace.poll() is None and time.monotonic() < deadline:
+        while not is_traced(pid) and self._strace.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -85,7 +85,7 @@ class SlowDisk:
                 strace.wait()
 
 
-def _is_traced(pid: int) -> bool:
+def is_traced(pid: int) -> bool:
     try:
         return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:

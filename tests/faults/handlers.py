@@ -38,13 +38,17 @@ def gives_up(index: int) -> bool:
     return _roll(index) == 0
 
 
+def always_fails(index: int) -> bool:
+    return _roll(index) == 4
+
+
 def fails_first(index: int) -> bool:
     return 1 <= _roll(index) <= 3
 
 
 def _seconds(index: int) -> float:
     """Mostly some milliseconds; now and then longer than the broker waits for a sign of life."""
-    return 3.5 if _roll(index) == 99 else 0.00025 * _roll(index)
+    return 3.5 if index % 300 == 150 else 0.00025 * _roll(index)
 
 
 def result_of(index: int) -> dict[str, int]:
@@ -59,4 +63,6 @@ async def handle(payload: Any, task: Task) -> dict[str, int]:
         raise Fail("this one can't succeed")
     if fails_first(task.index) and task.attempt == 1:
         raise Retry(0.2)
+    if always_fails(task.index):
+        raise ConnectionError("the partner hung up")
     return result_of(task.index)

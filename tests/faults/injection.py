@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -65,6 +66,13 @@ class Injection:
         return True
 
     async def _engine(self, what: str, fault: Fault) -> bool:
+        if what == "doubled":
+            second = await self._world.start_engine("second-engine")
+            await asyncio.sleep(fault.seconds)
+            with contextlib.suppress(ProcessLookupError):  # it has seen the run to its end
+                second.kill()
+            await second.wait()
+            return True
         engine = self._world.engine
         if engine is None or engine.returncode is not None:
             return False

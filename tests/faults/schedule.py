@@ -38,6 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "worker-drained": Kind("worker", 3, 0.0, 0.0),
     "engine-killed": Kind("engine", 6, 0.0, 3.0),
     "engine-frozen": Kind("engine", 5, 0.2, 5.0),
+    "engine-doubled": Kind("engine", 4, 1.0, 5.0),  # a second one comes, and goes by SIGKILL
     "broker-killed": Kind("broker", 6, 0.0, 3.0),
     "broker-frozen": Kind("broker", 5, 0.2, 5.0),
     "broker-stopped": Kind("broker", 3, 0.0, 3.0),
@@ -123,7 +124,7 @@ def draw(seed: int, *, seconds: float = 7.0) -> Schedule:
         seed=seed,
         tasks=tasks,
         rate=rate,
-        concurrency=dice.choice((4, 16, 64)),
+        concurrency=dice.choice((8, 16, 64)),
         sync_always=dice.random() < 0.5,
         from_start=dice.random() < 0.25,
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),

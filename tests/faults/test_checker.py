@@ -15,17 +15,18 @@ from faults.evidence import Ended, Evidence, Logged
 TASKS = 200
 EXPECTED = Expected(tasks=TASKS, rate=100, burst=10, max_attempts=4)
 _MS = 1_000_000
-DEAD = [index for index in range(TASKS) if handlers.gives_up(index)]
+DEAD = [index for index in range(TASKS) if handlers.gives_up(index) or handlers.always_fails(index)]
 
 
 def ended(index: int, **changes: Any) -> Ended:
-    dead = handlers.gives_up(index)
+    dead = index in DEAD
     body = {"index": index} if dead else handlers.result_of(index)
+    why = "HandlerFailed" if handlers.gives_up(index) else "MaxAttempts"
     right = Ended(
         index=index,
         kind="dead" if dead else "ok",
         body=json.dumps(body).encode(),
-        reason="HandlerFailed" if dead else "",
+        reason=why if dead else "",
         attempts=1,
         released=10 * _MS * index,
     )
@@ -40,7 +41,8 @@ def status(**changes: int) -> dict[str, Any]:
 
 
 def logged(index: int) -> list[Logged]:
-    return [Logged(begins, index, index, 1, 77, 10 * _MS * index) for begins in (True, False)]
+    tries = 4 if handlers.always_fails(index) else 1
+    return [Logged(begins, index, index, 1, 77, 10 * _MS * index) for begins in (True, False)] * tries
 
 
 RIGHT = Evidence(

@@ -25,6 +25,7 @@ from typing import Any, Self
 from faults import handlers
 from faults.disk import SlowDisk, SmallDisk
 from faults.engine import ACK_WAIT_SECONDS, read_text, replace_text
+from faults.powerloss import Tracer, calls, disk_after
 from faults.proxy import Link
 from jobrun_operator.api import JobRun
 from jobrun_operator.core.worker_settings import worker_settings
@@ -44,7 +45,16 @@ _POLL_SECONDS = 0.05
 class World:
     """``async with World(...)`` starts it; leaving ends all of it."""
 
-    def __init__(self, folder: Path, spec: dict[str, Any], *, sync_always: bool, small_disk: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        spec: dict[str, Any],
+        *,
+        sync_always: bool,
+        small_disk: bool,
+        traced: bool = False,
+    ) -> None:
+        """``traced``: the broker's power can be cut, once."""
         self.folder = folder
         self.mark = os.urandom(8).hex()
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,13 +67,12 @@ class World:
         self.broker = NatsServer(
             place, jetstream="sync_interval: always" if sync_always else "", env={VARIABLE: self.mark}
         )
-        self.broker_lock = asyncio.Lock()
+        self._tracer = Tracer(folder / "trace") if traced else None
         self.slow_disk = SlowDisk()
         self.engine_link, self.worker_link = Link(), Link()
         self.engine: asyncio.subprocess.Process | None = None
         self.engine_wanted = asyncio.Event()
         """Unset: it is down, and stays so."""
-        self.engine_starts = 0
         self.finished = asyncio.Event()
         """The engine has seen the run to its end."""
         self._keeper: Keeper | None = None
@@ -82,6 +91,17 @@ class World:
         """The file that steps the clock of ``engine`` or of ``worker``."""
         return self.folder / f"{who}.clock"
 
+    async def start_engine(self, name: str) -> asyncio.subprocess.Process:
+        """Whoever starts one ends it."""
+        with (self.folder / f"{name}.log").open("ab") as output:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "faults.engine", str(self.folder), self.engine_link.url),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=os.environ | self._environment("engine"),
+            )
+
     @property
     def log(self) -> Path:
         """What handlers have left."""
@@ -92,6 +112,8 @@ class World:
     async def __aenter__(self) -> Self:
         try:
             await self.broker.start()
+            if self._tracer is not None:
+                await asyncio.to_thread(self._tracer.attach, self.broker.pid)
             for link in (self.engine_link, self.worker_link):
                 await link.start(lambda: self.broker.port)
             self._keeper = await Keeper.start()
@@ -123,6 +145,21 @@ class World:
         failed = [task for task in self._tasks if task.done() and not task.cancelled() and task.exception()]
         return "; ".join(str(task.exception()) for task in failed)
 
+    async def cut_power(self, *, written_back: float = 0.0) -> None:
+        """The broker's machine loses its power, and comes back with what was on its disk.
+
+        ``written_back``: when the kernel last wrote everything to the disk by itself, in seconds since the epoch.
+        """
+        assert self._tracer is not None
+        await self.broker.kill()
+        await asyncio.to_thread(self._tracer.stop)
+        recorded = calls(self._tracer.trace.read_text().splitlines())
+        disk = disk_after(recorded, self.broker.store, written_back=written_back)
+        self._tracer = None
+        shutil.rmtree(self.broker.store)
+        disk.write_to(self.broker.store)
+        await self.broker.start()
+
     async def end_processes(self) -> None:
         """As on a node that is shut down: workers drain, and what ends by itself has the time to."""
         for task in self._tasks:
@@ -138,6 +175,8 @@ class World:
     async def _close(self) -> None:
         try:
             self.slow_disk.stop()
+            if self._tracer is not None:
+                self._tracer.stop()
             for process in self.processes():
                 process.send(signal.SIGCONT)
             await self.end_processes()
@@ -165,15 +204,7 @@ class World:
     async def _keep_engine(self) -> None:
         while not self.finished.is_set():
             await self.engine_wanted.wait()
-            with (self.folder / "engine.log").open("ab") as output:
-                self.engine = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "faults.engine", str(self.folder), self.engine_link.url),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=os.environ | self._environment("engine"),
-                )
-            self.engine_starts += 1
+            self.engine = await self.start_engine("engine")
             if await self.engine.wait() == 0:
                 self.finished.set()
             elif self.engine_wanted.is_set():
