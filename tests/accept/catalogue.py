@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from accept import (
+    broker_gone,
     contracts,
     editing,
     failing,
+    faulty,
     handlers,
     killing,
     outage,
@@ -34,9 +36,15 @@ SCENARIOS: Mapping[str, Scenario] = {
     "failure-policy": partial(failing.failure_policy, count=700),
     "killed-ten-times": partial(killing.killed_again_and_again, count=20_000, rate=600, kills=10, latest=5.0),
     "broker-killed": partial(killing.broker_killed, count=6_000, rate=500),
+    "broker-gone-ten-minutes": partial(broker_gone.in_virtual_time, seconds=600, count=6_000, rate=20),
+    "broker-gone-a-minute": partial(broker_gone.for_real, seconds=60, rate=100),
+    "power-cuts": partial(faulty.power_cuts, tasks=1_000, rate=200),
+    "fault-schedules": partial(faulty.schedules, seeds=range(1, 4)),
     "worker-killed": partial(workers.killed_in_mid_task, count=400, seconds=0.5),
     "poisonous-task": partial(workers.poisonous_task, count=500, index=40, attempts=3),
     "ten-drains": partial(workers.drained, count=1_000, drains=10, seconds=0.5),
+    "drained-in-flight": partial(workers.drained_in_flight, tasks=16, seconds=2.0),
+    "rolling-update": partial(workers.rolling_update, count=15_000, rate=1_000, updates=3),
     "suspend-by-edit": partial(editing.suspended_and_resumed, count=6_000, rate=500, seconds=3.0),
     "rate-by-edit": partial(editing.other_rates, count=6_000, slow=300, fast=900),
     "python-handlers": partial(handlers.python_handlers, count=1_000),
