@@ -21,7 +21,7 @@ import click
 from jobrun_operator.errors import EnvironmentFault, JobRunError
 
 if TYPE_CHECKING:
-    from jobrun_operator.jetstream.client import BrokerAddress
+    from jobrun_worker.address import BrokerAddress
 
 _PATH = click.Path(path_type=Path)
 
@@ -107,12 +107,33 @@ def _broker_options(command: Callable[..., None]) -> Callable[..., None]:
         default="",
         help="The authority that signed the broker's certificate, a file [JOBRUN_NATS_TLS_CA].",
     )
+    @click.option(
+        "--nats-cert",
+        envvar="JOBRUN_NATS_TLS_CERT",
+        default="",
+        help="The certificate to show to the broker, a file [JOBRUN_NATS_TLS_CERT].",
+    )
+    @click.option(
+        "--nats-key",
+        envvar="JOBRUN_NATS_TLS_KEY",
+        default="",
+        help="That certificate's key, a file [JOBRUN_NATS_TLS_KEY].",
+    )
     @functools.wraps(command)
-    def with_broker(nats_url: str, nats_creds: str, nats_user: str, nats_ca: str, **others: object) -> None:
-        from jobrun_operator.jetstream.client import BrokerAddress
+    def with_broker(
+        nats_url: str,
+        nats_creds: str,
+        nats_user: str,
+        nats_ca: str,
+        nats_cert: str,
+        nats_key: str,
+        **others: object,
+    ) -> None:
+        from jobrun_worker.address import BrokerAddress
 
         password = os.environ.get("JOBRUN_NATS_PASSWORD", "")
-        command(broker=BrokerAddress(nats_url, nats_user, password, nats_creds, nats_ca), **others)
+        broker = BrokerAddress(nats_url, nats_user, password, nats_creds, nats_ca, nats_cert, nats_key)
+        command(broker=broker, **others)
 
     return with_broker
 

@@ -7,7 +7,7 @@ see; what the process does is counted as it does it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -46,7 +46,13 @@ RELEASE_LAG = RunMetric(
     "start, suspensions not counted: it grows while workers or the broker don't keep up.",
 )
 
-RUN_METRICS = (TASKS, RELEASED, REDELIVERIES, REPLICAS, PHASE, RELEASE_LAG)
+OLDEST_WAITING = RunMetric(
+    "jobrun_oldest_waiting_seconds",
+    "For how long the oldest released task of a run has waited for a worker; 0 where none waits, absent while the "
+    "broker does not say.",
+)
+
+RUN_METRICS = (TASKS, RELEASED, REDELIVERIES, REPLICAS, PHASE, RELEASE_LAG, OLDEST_WAITING)
 
 
 class OperatorMetrics:
@@ -57,6 +63,8 @@ class OperatorMetrics:
         ProcessCollector(registry=self.registry)
         self.runs: Callable[[], Iterable[JobRun]] = lambda: ()
         """Gives the runs that are known."""
+        self.oldest_waiting: Mapping[str, float] = {}
+        """Seconds by uid, of runs with waiting tasks, as last asked for."""
         self.registry.register(_RunCollector(self))
         self.api_seconds = Histogram(
             "jobrun_api_request_seconds",
@@ -131,6 +139,9 @@ class _RunCollector(Collector):
                 continue
             for state in ("total", "released", "outstanding", "waiting", "succeeded", "failed"):
                 families[TASKS].add_metric([*where, state], getattr(tasks, state) or 0)
+            waited = self._metrics.oldest_waiting.get(run.uid) if tasks.waiting else 0.0
+            if waited is not None:
+                families[OLDEST_WAITING].add_metric(where, waited)
             families[RELEASED].add_metric(where, tasks.released)
             families[REDELIVERIES].add_metric(where, tasks.redeliveries)
         yield from families.values()

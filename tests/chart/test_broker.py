@@ -25,7 +25,7 @@ from jetstream.worker.rig import until
 from jobrun_operator.commands.submit import BUCKET
 from jobrun_operator.engine.ports import AuditRecord, RunRef, SourceSummary
 from jobrun_operator.errors import EnvironmentFault, SourceUnavailable
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.client import JetStream, connect
 from jobrun_operator.jetstream.kept import kept_runs
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects
@@ -36,6 +36,7 @@ from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatu
 from jobrun_operator.jetstream.results import read_outcomes
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_worker import Fail, Retry
+from jobrun_worker.address import CLIENT_INBOX, OPERATOR_INBOX, WORKER_INBOX, BrokerAddress
 from jobrun_worker.broker import Broker
 from jobrun_worker.handlers import load
 from jobrun_worker.metrics import WorkerMetrics
@@ -75,7 +76,7 @@ async def broker(render: Any, tmp_path: Path) -> AsyncIterator[ChartBroker]:
 
 @pytest.fixture
 async def operator(broker: ChartBroker, chart: Any) -> AsyncIterator[Operator]:
-    client = await connect(address(broker, "operator"), "operator")
+    client = await connect(address(broker, "operator"), "operator", inbox=OPERATOR_INBOX)
     work_max_bytes = int(chart.values["settings"]["workMaxBytes"])
     yield Operator(JetStream(client), LayoutSettings("test", work_max_bytes=work_max_bytes))
     await client.close()
@@ -117,7 +118,7 @@ def handle(payload: Any, task: Task) -> int:
 
 async def test_a_run_from_data_to_results_needs_nothing_that_is_denied(render: Any, tmp_path: Path) -> None:
     async with running(render(), tmp_path) as broker:
-        operator_client = await connect(address(broker, "operator"), "operator")
+        operator_client = await connect(address(broker, "operator"), "operator", inbox=OPERATOR_INBOX)
         client = await connect(address(broker, "client"), "client")
         try:
             operator = Operator(JetStream(operator_client), LayoutSettings("test"))
@@ -267,7 +268,19 @@ async def test_may_not_publish(
 
 @pytest.mark.parametrize("user", ["operator", "worker", "client"])
 async def test_may_not_listen_in(broker: ChartBroker, user: str) -> None:
-    subjects = ["jobrun.>", f"jobrun.work.{UID}", "$JS.API.>", "$JS.ACK.>", "$KV.>", "$O.>", ">"]
+    inboxes = {"operator": OPERATOR_INBOX, "worker": WORKER_INBOX, "client": CLIENT_INBOX}
+    others = [f"{inbox}.>" for side, inbox in inboxes.items() if side != user]
+    subjects = [
+        *others,
+        "_INBOX.>",
+        "jobrun.>",
+        f"jobrun.work.{UID}",
+        "$JS.API.>",
+        "$JS.ACK.>",
+        "$KV.>",
+        "$O.>",
+        ">",
+    ]
     assert await denials(broker, user, subscribe=subjects) == subjects_in_lower_case(subjects)
 
 
@@ -347,7 +360,7 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 async def test_users_follow_the_prefix(render: Any, tmp_path: Path) -> None:
     async with running(render({"settings": {"prefix": "other"}}), tmp_path) as broker:
-        client = await connect(address(broker, "operator"), "operator")
+        client = await connect(address(broker, "operator"), "operator", inbox=OPERATOR_INBOX)
         try:
             settings = LayoutSettings("test", names=Names("other"))
             operator = Operator(JetStream(client), settings)
@@ -371,8 +384,8 @@ async def test_over_tls(render: Any, tmp_path: Path) -> None:
         url = broker.url.replace("nats://", "tls://")
         login = BrokerAddress(url, "operator", broker.passwords["operator"])
         with pytest.raises(EnvironmentFault):
-            await connect(login, "test", timeout=1)
-        client = await connect(replace(login, tls_ca=str(ca)), "test")
+            await connect(login, "test", inbox=OPERATOR_INBOX, timeout=1)
+        client = await connect(replace(login, tls_ca=str(ca)), "test", inbox=OPERATOR_INBOX)
         await client.close()
         worker = Broker(replace(worker_settings(broker), nats_url=url, nats_tls_ca=str(ca)))
         await worker.connect()

@@ -146,6 +146,16 @@ def test_one_operator_at_a_time(render: Any) -> None:
                 "worker_nats_secret": "",
             },
         ),
+        (
+            VALUES["own broker, certificate"],
+            {
+                "nats_user": "",
+                "nats_password": "",
+                "nats_tls_ca": "/etc/jobrun/nats/ca.crt",
+                "nats_tls_cert": "/etc/jobrun/nats/tls.crt",
+                "nats_tls_key": "/etc/jobrun/nats/tls.key",
+            },
+        ),
         (VALUES["own broker, no login"], {"nats_user": "", "nats_password": "", "worker_nats_secret": ""}),
         (VALUES["own passwords"], {"nats_password": "<from-the-vault/operator-password>"}),
         (
@@ -188,7 +198,13 @@ def test_what_is_mounted_is_where_the_settings_say(render: Any, values: Values) 
     (pod,) = [pod for pod in rendered.pods() if pod["spec"]["containers"][0]["name"] == "operator"]
     mounts = {mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
     assert "/tmp" in mounts  # noqa: S108  # of the container
-    files = {path for path in (settings.nats_credentials, settings.nats_tls_ca) if path}
+    paths = (
+        settings.nats_credentials,
+        settings.nats_tls_ca,
+        settings.nats_tls_cert,
+        settings.nats_tls_key,
+    )
+    files = {path for path in paths if path}
     assert {path.rpartition("/")[0] for path in files} == mounts - {"/tmp"}  # noqa: S108
 
 

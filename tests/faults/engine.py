@@ -20,7 +20,7 @@ from jobrun_operator.api import JobRun
 from jobrun_operator.engine.ports import WorkersState
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from jobrun_operator.errors import JobRunError
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
+from jobrun_operator.jetstream.client import JetStream, close, connect
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
@@ -28,6 +28,7 @@ from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatu
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_operator.local.store import RunStore
 from jobrun_operator.tasks import SourcePorts, open_source
+from jobrun_worker.address import BrokerAddress
 
 ACK_WAIT_SECONDS = 3.0
 INTERVAL = 0.25

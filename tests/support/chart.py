@@ -35,6 +35,18 @@ VALUES: dict[str, Values] = {
             "existingSecret": {"name": "operator-login", "credsKey": "nats.creds", "caKey": "ca.crt"},
         }
     },
+    "own broker, certificate": {
+        "nats": {
+            "enabled": False,
+            "url": "tls://broker.example:4222",
+            "existingSecret": {
+                "name": "operator-login",
+                "userKey": "",
+                "caKey": "ca.crt",
+                "certKey": "tls.crt",
+            },
+        }
+    },
     "own broker, no login": {"nats": {"enabled": False, "url": "nats://broker:4222"}},
     "own passwords": {"nats": {"auth": {"existingSecret": "from-the-vault"}}},
     "TLS": {"nats": {"tls": {"secretName": "broker-tls", "ca": "-----BEGIN CERTIFICATE-----\nx\n"}}},

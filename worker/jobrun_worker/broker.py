@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client, Server
+from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from jobrun_worker import wire
+from jobrun_worker.address import WORKER_INBOX
+from jobrun_worker.client import LastingClient
 from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
-from jobrun_worker.retrying import Patience
 from jobrun_worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -48,13 +49,11 @@ class Stored:
 class Broker:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._nc = Client()
+        self._nc = LastingClient()
         self._closing = False
-        self._renewing: asyncio.Task[None] | None = None
+        self._tls: ssl.SSLContext | None = None
         self.on_disconnect: Callable[[], None] = _nothing
         self.on_connect: Callable[[], None] = _nothing
-        self.on_renewed: Callable[[], None] = _nothing
-        """Called when there is a new client, which knows nothing of earlier subscriptions."""
 
     @property
     def connected(self) -> bool:
@@ -68,18 +67,14 @@ class Broker:
     async def connect(self) -> None:
         """Return once connected; tries for as long as it takes.
 
-        Raises OSError or ValueError for credentials or certificates that can't be read.
+        Raises ValueError for credentials or certificates that can't be used.
         """
         settings = self._settings
-        options: dict[str, Any] = {}
-        if settings.nats_credentials:
-            options["user_credentials"] = settings.nats_credentials
-        if settings.nats_user:
-            options |= {"user": settings.nats_user, "password": settings.nats_password}
-        if settings.nats_tls_ca:
-            options["tls"] = ssl.create_default_context(cafile=settings.nats_tls_ca)
+        login = settings.address.login()
+        self._tls = login.get("tls")
         await self._nc.connect(
-            settings.nats_url.split(","),
+            settings.address.servers,
+            inbox_prefix=WORKER_INBOX,
             name=f"jobrun-worker {settings.namespace}/{settings.run} {settings.worker}",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
@@ -88,8 +83,7 @@ class Broker:
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
             reconnected_cb=self._on_reconnected,
-            closed_cb=self._on_closed,
-            **options,
+            **login,
         )
         self.on_connect()
 
@@ -151,8 +145,6 @@ class Broker:
 
     async def close(self) -> None:
         self._closing = True
-        if self._renewing is not None:
-            self._renewing.cancel()
         if not self._nc.is_closed:
             await self._nc.close()
 
@@ -172,29 +164,12 @@ class Broker:
     async def _on_disconnected(self) -> None:
         if not self._closing:
             log.warning("broker: disconnected")
+            self._settings.address.renew(self._tls)
         self.on_disconnect()
 
     async def _on_reconnected(self) -> None:
         log.info("broker: connected again")
         self.on_connect()
-
-    async def _on_closed(self) -> None:
-        """The client has given up for good, as it does when its credentials expire: begin with another one."""
-        if not self._closing:
-            self._renewing = asyncio.create_task(self._renew())
-
-    async def _renew(self) -> None:
-        patience = Patience("broker: the connection was closed")
-        while True:
-            await patience.wait(
-                BrokerUnavailable(_text(self._nc.last_error or nats.errors.ConnectionClosedError()))
-            )
-            self._nc = Client()
-            self.on_renewed()
-            try:
-                return await self.connect()
-            except (nats.errors.Error, OSError, ValueError) as error:
-                log.warning("broker: %s", _text(error))
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

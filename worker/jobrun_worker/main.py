@@ -53,9 +53,7 @@ def check(environ: Mapping[str, str]) -> int:
 def _prepare(environ: Mapping[str, str]) -> tuple[WorkerSettings, Handler]:
     """Raises ValueError or HandlerError, which say what to change."""
     settings = WorkerSettings.from_env(environ)
-    for path in (settings.nats_credentials, settings.nats_tls_ca):
-        if path and not os.path.isfile(path):
-            raise ValueError(f"no such file: {path}")
+    settings.address.login()  # what can't be used shows here, and not when the broker is there
     if not settings.worker:
         settings = replace(settings, worker=f"{socket.gethostname()}-{os.getpid()}")
     return settings, load(settings)

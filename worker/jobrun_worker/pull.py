@@ -102,11 +102,6 @@ class Puller:
         self._failures = 0
         self._not_before = 0.0
 
-    def forget(self) -> None:
-        """Subscriptions went with the client that had them."""
-        self.reset()
-        self._subscriptions = []
-
     def block(self, reason: str) -> None:
         """Ask for nothing more until ``start`` with the same reason."""
         self._blocked.add(reason)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from jobrun_worker.address import BrokerAddress
+
 ENV_PREFIX = "JOBRUN_"
 
 
@@ -57,6 +59,22 @@ class WorkerSettings:
     nats_password: str = ""
     nats_tls_ca: str = ""
     """Path of the certificate authority that signed the broker's certificate."""
+    nats_tls_cert: str = ""
+    """Path of the certificate to show to the broker, where it wants one."""
+    nats_tls_key: str = ""
+    """Path of that certificate's key."""
+
+    @property
+    def address(self) -> BrokerAddress:
+        return BrokerAddress(
+            self.nats_url,
+            self.nats_user,
+            self.nats_password,
+            self.nats_credentials,
+            self.nats_tls_ca,
+            self.nats_tls_cert,
+            self.nats_tls_key,
+        )
 
     def to_env(self) -> dict[str, str]:
         """Only what differs from the defaults, so that a Deployment stays readable."""

@@ -72,7 +72,6 @@ class Worker:
         """Seconds without a beat after which the worker is taken for wedged."""
         self.broker.on_disconnect = self._disconnected
         self.broker.on_connect = self._connected
-        self.broker.on_renewed = self.puller.forget
 
     @property
     def draining(self) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from nats.aio.client import Client
-
 from jobrun_operator.errors import InputError
-from jobrun_operator.jetstream.client import BrokerAddress, close, connect
+from jobrun_operator.jetstream.client import close, connect
+from jobrun_worker.address import BrokerAddress
+from jobrun_worker.client import LastingClient
 
 URL = "JOBRUN_NATS_URL"
 CREDENTIALS = "JOBRUN_NATS_CREDENTIALS"
@@ -28,7 +28,7 @@ say where the cluster's broker is, with this option or in {URL}. The broker that
 
 
 @asynccontextmanager
-async def cluster_broker(address: BrokerAddress, name: str) -> AsyncIterator[Client]:
+async def cluster_broker(address: BrokerAddress, name: str) -> AsyncIterator[LastingClient]:
     """A connection for the body. Raises InputError for options that can't be used, EnvironmentFault."""
     check_address(address)
     client = await connect(address, name)
@@ -42,6 +42,16 @@ def check_address(address: BrokerAddress) -> None:
     """What can be told without a connection. Raises InputError."""
     if not address.url:
         raise InputError("--nats-url", _HOW)
-    for option, path in (("--nats-creds", address.credentials), ("--nats-ca", address.tls_ca)):
+    files = {
+        "--nats-creds": address.credentials,
+        "--nats-ca": address.tls_ca,
+        "--nats-cert": address.tls_cert,
+        "--nats-key": address.tls_key,
+    }
+    for option, path in files.items():
         if path and not Path(path).is_file():
             raise InputError(option, f"there is no file {path}")
+    try:
+        address.login()
+    except ValueError as error:
+        raise InputError("--nats-...", str(error)) from error

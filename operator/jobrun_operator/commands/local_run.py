@@ -30,7 +30,7 @@ from jobrun_operator.engine.ending import end
 from jobrun_operator.engine.ports import LiveStatus, RunRef
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from jobrun_operator.errors import EnvironmentFault, InputError, SourceUnavailable
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
+from jobrun_operator.jetstream.client import JetStream, close, connect
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects, digest_of
 from jobrun_operator.jetstream.observer import JetStreamObserver
@@ -46,6 +46,7 @@ from jobrun_operator.local.progress import Output, Progress, ShownStatus
 from jobrun_operator.local.store import RunStore
 from jobrun_operator.local.watch import edits
 from jobrun_operator.tasks import SourcePorts, open_source
+from jobrun_worker.address import BrokerAddress
 from jobrun_worker.wire import PAYLOAD_MARGIN, Names
 
 ACK_WAIT_SECONDS = 5.0

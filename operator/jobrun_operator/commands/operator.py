@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import TypeVar
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from jobrun_operator.api import API_VERSION, PLURAL
@@ -25,7 +24,7 @@ from jobrun_operator.engine.fleet import Fleet, FleetSettings
 from jobrun_operator.engine.run import EngineSettings, Ports
 from jobrun_operator.engine.shared import SharedObserver
 from jobrun_operator.errors import Gone, JobRunError
-from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream, connect
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects
 from jobrun_operator.jetstream.observer import JetStreamObserver
@@ -33,6 +32,7 @@ from jobrun_operator.jetstream.ownership import JetStreamOwnership
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
+from jobrun_operator.jetstream.waiting import oldest_waiting
 from jobrun_operator.kubernetes import health, logs
 from jobrun_operator.kubernetes.announced import AnnouncedStatuses
 from jobrun_operator.kubernetes.api import KubeApi, collection, load_configuration, metadata
@@ -52,6 +52,8 @@ from jobrun_operator.kubernetes.watch import JobRunWatch
 from jobrun_operator.metrics import OperatorMetrics
 from jobrun_operator.settings import OperatorSettings
 from jobrun_operator.tasks import SourcePorts, open_source
+from jobrun_worker.address import OPERATOR_INBOX, BrokerAddress
+from jobrun_worker.client import LastingClient
 from jobrun_worker.wire import PAYLOAD_MARGIN, Names
 
 log = logging.getLogger(__name__)
@@ -118,7 +120,9 @@ class Operator:
             )
             await self._wait("the CustomResourceDefinition", lambda: _crd(api, settings))
             address = _address(settings)
-            client = await self._wait("the broker", lambda: connect(address, "jobrun operator"))
+            client = await self._wait(
+                "the broker", lambda: connect(address, "jobrun operator", inbox=OPERATOR_INBOX)
+            )
             stack.push_async_callback(client.close)
             js = _Measured(client, self._metrics)
             layout = LayoutSettings(
@@ -176,7 +180,7 @@ class _Parts:
     ) -> None:
         self._metrics = metrics
         self._api = api
-        self._client: Client = js.client
+        self._js, self._names = js, layout.names
         namespaces = settings.watch_namespaces
         self.deployments = Informer(api, _paths("apps/v1", "deployments", namespaces), UID_LABEL)
         self.pods = Informer(api, _paths("v1", "pods", namespaces), UID_LABEL, keep=kept_of_pod)
@@ -237,23 +241,26 @@ class _Parts:
         return health.alive(beat_age, self.freshness.behind(now))
 
     def ready(self) -> str:
-        if not self._client.is_connected:
+        if not self._js.client.is_connected:
             return "not connected to the broker"
         if self._api.trouble:
             return self._api.trouble
         return "" if self.deployments.synced and self.pods.synced else "workers are not listed yet"
 
-    def measure(self) -> None:
+    async def measure(self) -> None:
         now = asyncio.get_running_loop().time()
-        self._metrics.broker_connected.set(bool(self._client.is_connected))
+        self._metrics.broker_connected.set(bool(self._js.client.is_connected))
         self._metrics.fleet_beat.set(now - self.fleet.beat if self.fleet.beat else 0.0)
         self._metrics.watch_behind.set(self.freshness.behind(now))
+        self._metrics.oldest_waiting = await oldest_waiting(
+            self._js, self._names, self.fleet, datetime.now(UTC)
+        )
 
 
 class _Measured(JetStream):
     """Requests with their time and outcome told to the metrics."""
 
-    def __init__(self, client: Client, metrics: OperatorMetrics) -> None:
+    def __init__(self, client: LastingClient, metrics: OperatorMetrics) -> None:
         super().__init__(client)
         self._seconds = metrics.broker_seconds
 
@@ -306,4 +313,6 @@ def _address(settings: OperatorSettings) -> BrokerAddress:
         password=settings.nats_password,
         credentials=settings.nats_credentials,
         tls_ca=settings.nats_tls_ca,
+        tls_cert=settings.nats_tls_cert,
+        tls_key=settings.nats_tls_key,
     )

@@ -20,9 +20,10 @@ import click
 
 from jobrun_operator.commands.broker_access import cluster_broker
 from jobrun_operator.errors import EnvironmentFault, InputError
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
+from jobrun_operator.jetstream.client import JetStream, close, connect
 from jobrun_operator.jetstream.kept import KeptRun, kept_runs
 from jobrun_operator.jetstream.results import read_outcomes, result_line
+from jobrun_worker.address import BrokerAddress
 from jobrun_worker.wire import Names
 
 _MOST_NAMED = 5

@@ -23,7 +23,6 @@ from jobrun_operator.commands import submit_wait
 from jobrun_operator.commands.broker_access import check_address, cluster_broker
 from jobrun_operator.commands.submit_data import Scanned, scan, upload
 from jobrun_operator.errors import InputError
-from jobrun_operator.jetstream.client import BrokerAddress
 from jobrun_operator.jetstream.objects import NatsObjects
 from jobrun_operator.kubernetes.api import KubeApi
 from jobrun_operator.kubernetes.kubeconfig import user_access
@@ -31,6 +30,7 @@ from jobrun_operator.kubernetes.submitted import SubmittedRun
 from jobrun_operator.manifest import load_manifest
 from jobrun_operator.metrics import OperatorMetrics
 from jobrun_operator.tasks.files import DataFile, data_file
+from jobrun_worker.address import BrokerAddress
 from jobrun_worker.wire import PAYLOAD_MARGIN
 
 BUCKET = "tasks"

@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import ssl
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from typing import Any
 
 import nats
@@ -28,6 +26,8 @@ from jobrun_operator.errors import (
     JobRunError,
 )
 from jobrun_worker import wire
+from jobrun_worker.address import CLIENT_INBOX, BrokerAddress
+from jobrun_worker.client import LastingClient
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ MESSAGE_NOT_FOUND = 10037
 _BUSY = {10023, 10028, 10047, 10077, 10167, 10176, 10210}
 """Short of resources, memory or storage; a stream at its max_bytes; too many requests; a batch that did not
 arrive whole; too many open batches. Each may pass: look at the stream again and go on from there."""
+
+
+_REFUSALS = ("authorization violation", "user authentication expired", "user authentication revoked")
+"""With which a broker ends a connection that it will not take (server/client.go of nats-server)."""
 
 
 class NothingThere(BrokerUnavailable):
@@ -65,58 +69,45 @@ class Refused(JobRunError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """Where the broker is and how to be let in."""
+async def connect(
+    address: BrokerAddress, name: str, *, inbox: str = CLIENT_INBOX, timeout: float = 10.0
+) -> LastingClient:
+    """Connect for good: the client reconnects for ever from here on. Answers come under ``inbox``.
 
-    url: str
-    user: str = ""
-    password: str = field(default="", repr=False)
-    credentials: str = ""
-    """Path of a ``.creds`` file."""
-    tls_ca: str = ""
-    """Path of the certificate authority that signed the broker's certificate."""
-
-
-async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -> Client:
-    """Connect for good: the client reconnects for ever from here on.
-
-    Raises EnvironmentFault where the broker can't be reached within ``timeout`` seconds, refuses the credentials,
-    has no JetStream, or is older than 2.12.
+    Raises EnvironmentFault where a file of the credentials can't be used, the broker can't be reached within
+    ``timeout`` seconds, refuses the credentials, has no JetStream, or is older than 2.12.
     """
-    client = Client()
+    client = LastingClient()
     errors: list[Exception] = []
     refused = asyncio.Event()
 
     async def on_error(error: Exception) -> None:
         if not refused.is_set():
             errors[:] = [error]
-        if "authorization violation" in str(error).lower():
+        text = str(error).lower()
+        if any(sign in text for sign in _REFUSALS):
             refused.set()
+        if "permissions violation" in text:
+            log.error("the broker denies it: %s (docs/nats-permissions.md has what is needed)", error)
         log.debug("broker: %s: %s", type(error).__name__, error)
 
     async def on_disconnect() -> None:
         if not client.is_closed and not client.is_draining:
             log.warning("the connection to the broker is lost; reconnecting")
+            address.renew(login.get("tls"))
 
     async def on_reconnect() -> None:
         log.info("connected to the broker again")
 
-    options: dict[str, Any] = {"reconnect_time_wait": 0.25}
-    if address.credentials:
-        options["user_credentials"] = address.credentials
-    if address.user:
-        options |= {"user": address.user, "password": address.password}
-    if address.tls_ca:
-        try:
-            options["tls"] = ssl.create_default_context(cafile=address.tls_ca)
-        except OSError as error:
-            raise EnvironmentFault(
-                f"the broker's authority {address.tls_ca} can't be read: {error}"
-            ) from error
+    try:
+        login = address.login()
+    except ValueError as error:
+        raise EnvironmentFault(f"the broker can't be logged in to: {error}") from error
     connecting = client.connect(
-        servers=address.url.split(","),
+        servers=address.servers,
         name=name,
+        inbox_prefix=inbox,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # a float works: it goes to sleep
         connect_timeout=max(1, int(timeout)),
         allow_reconnect=True,
         max_reconnect_attempts=-1,
@@ -125,7 +116,7 @@ async def connect(address: BrokerAddress, name: str, *, timeout: float = 10.0) -
         error_cb=on_error,
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
-        **options,
+        **login,
     )
     try:
         await _first_connection(connecting, refused, timeout)
@@ -164,7 +155,7 @@ async def _first_connection(
         await asyncio.wait({attempt, refusal})
 
 
-async def _check_server(client: Client, address: BrokerAddress) -> None:
+async def _check_server(client: LastingClient, address: BrokerAddress) -> None:
     version = client.connected_server_version
     if (version.major, version.minor) < OLDEST_SERVER:
         raise EnvironmentFault(
@@ -182,7 +173,7 @@ async def _check_server(client: Client, address: BrokerAddress) -> None:
 class JetStream:
     """JetStream's API as requests that answer with a JSON object or raise one of our errors."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: LastingClient) -> None:
         self.client = client
 
     async def api(self, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -213,6 +204,10 @@ class JetStream:
                 "and is the stream there?"
             ) from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
+            if subject.lower() in self.client.denied:
+                raise BrokerUnavailable(
+                    f"the broker denies this user to publish to {subject}: give it what docs/nats-permissions.md lists"
+                ) from error
             raise BrokerUnavailable(f"no answer from the broker ({type(error).__name__})") from error
         obey_cancellation()
         return reply

@@ -7,7 +7,7 @@ and lose what is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -31,8 +31,8 @@ class Health:
         self._port = port
         self.alive: Trouble = lambda: ""
         self.ready: Trouble = lambda: "starting"
-        self.before_metrics: Callable[[], None] = lambda: None
-        """Called before metrics are shown, to bring gauges up to date."""
+        self.before_metrics: Callable[[], Awaitable[None]] = _nothing
+        """Awaited before metrics are shown, to bring gauges up to date."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
@@ -59,7 +59,7 @@ class Health:
         return _answer(self.alive() or self.ready())
 
     async def _page(self, _: web.Request) -> web.Response:
-        self.before_metrics()
+        await self.before_metrics()
         return web.Response(
             body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
@@ -72,6 +72,10 @@ def alive(beat_age: float, behind: float) -> str:
     if behind > MOST_BEHIND:
         return f"the watch of JobRuns has not told for {behind:.0f} s what lists show"
     return ""
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _answer(trouble: str) -> web.Response:

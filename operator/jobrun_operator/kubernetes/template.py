@@ -30,9 +30,10 @@ PORT = 8080
 PORT_NAME = "jobrun"
 COMMAND = ("python", "-m", "jobrun_worker")
 CREDENTIALS_PATH = "/var/run/secrets/jobrun.dev/nats"
-CREDENTIALS_KEY, CA_KEY, USER_KEY, PASSWORD_KEY = "nats.creds", "ca.crt", "username", "password"
-"""Keys of the Secret with workers' credentials: a ``.creds`` file, or a user and its password; and the authority that
-signed the broker's certificate."""
+CREDENTIALS_KEY, USER_KEY, PASSWORD_KEY = "nats.creds", "username", "password"
+CA_KEY, CERT_KEY, CERT_KEY_KEY = "ca.crt", "tls.crt", "tls.key"
+"""Keys of the Secret with workers' credentials: a ``.creds`` file, or a user and its password; the authority that
+signed the broker's certificate; a certificate to show to the broker, and its key."""
 
 _CREDENTIALS_VOLUME, _TMP_VOLUME = "jobrun-nats", "jobrun-tmp"
 _NOBODY = 65532
@@ -146,6 +147,9 @@ def _settings(run: JobRun, place: WorkerPlace, keys: frozenset[str]) -> WorkerSe
         files["nats_credentials"] = f"{CREDENTIALS_PATH}/{CREDENTIALS_KEY}"
     if CA_KEY in keys:
         files["nats_tls_ca"] = f"{CREDENTIALS_PATH}/{CA_KEY}"
+    if {CERT_KEY, CERT_KEY_KEY} <= keys:
+        files["nats_tls_cert"] = f"{CREDENTIALS_PATH}/{CERT_KEY}"
+        files["nats_tls_key"] = f"{CREDENTIALS_PATH}/{CERT_KEY_KEY}"
     return worker_settings(
         run,
         nats_url=place.nats_url,

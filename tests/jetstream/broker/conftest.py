@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, close, connect
+from jobrun_operator.jetstream.client import JetStream, close, connect
+from jobrun_worker.address import BrokerAddress
 from support.broker_bench import Bench, MemoryBench
 from support.jetstream_bench import JetStreamBench
 from support.memory_broker import MemoryBroker

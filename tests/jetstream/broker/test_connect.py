@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobrun_operator.errors import EnvironmentFault
-from jobrun_operator.jetstream.client import BrokerAddress, JetStream, connect
+from jobrun_operator.jetstream.client import JetStream, connect
+from jobrun_worker.address import BrokerAddress
 from support.nats_server import NatsServer
 
 

@@ -188,7 +188,7 @@ async def test_a_request_that_the_broker_dropped_without_a_word_is_asked_again(r
 
 
 async def test_a_worker_whose_credentials_change_connects_anew(tmp_path: Path) -> None:
-    """The broker closes such a connection for good, as far as the client library is concerned."""
+    """As far as the client library is concerned, the broker closes such a connection for good."""
     users = tmp_path / "users.conf"
 
     def allow(password: str) -> None:
@@ -208,7 +208,7 @@ async def test_a_worker_whose_credentials_change_connects_anew(tmp_path: Path) -
         worker = await run.worker()
         allow("new")
         os.kill(server.pid, signal.SIGHUP)
-        await worker.output.line("the connection was closed")
+        await worker.output.line("Authorization Violation")
         allow("old")
         os.kill(server.pid, signal.SIGHUP)
         await run.release([{}] * 20)

@@ -54,5 +54,20 @@ def test_what_is_shown_of_a_run() -> None:
     assert f"jobrun_redeliveries_total{{{where}}} 7.0" in lines
     assert f'jobrun_replicas{{kind="desired",{where}}} 3.0' in lines
     assert f'jobrun_phase{{{where},phase="Running"}} 1.0' in lines
+    assert f"jobrun_oldest_waiting_seconds{{{where}}} 0.0" in lines
     metrics.runs = list
     assert "backfill" not in generate_latest(metrics.registry).decode()
+
+
+def test_the_oldest_waiting_task_is_shown_where_the_broker_has_said() -> None:
+    waits = run(RATE, 500)
+    assert waits.status.tasks is not None
+    tasks = waits.status.tasks.model_copy(update={"waiting": 3})
+    waits = waits.with_status(waits.status.model_copy(update={"tasks": tasks}))
+    metrics = OperatorMetrics()
+    metrics.runs = lambda: [waits]
+    assert "jobrun_oldest_waiting_seconds{" not in generate_latest(metrics.registry).decode()
+    metrics.oldest_waiting = {waits.uid: 7.5}
+    assert 'jobrun_oldest_waiting_seconds{name="backfill",namespace="default"} 7.5' in (
+        generate_latest(metrics.registry).decode()
+    )

@@ -86,7 +86,7 @@ def test_a_check_uses_no_broker(capsys: pytest.CaptureFixture[str]) -> None:
         ({"JOBRUN_CONCURRENCY": "many"}, "JOBRUN_CONCURRENCY='many'"),
         ({"JOBRUN_HANDLER_PYTHON": "nowhere_to_be_found:f"}, "ModuleNotFoundError"),
         ({"JOBRUN_HANDLER_HTTP": "http://x"}, "exactly one of"),
-        ({"JOBRUN_NATS_CREDENTIALS": "/no/such.creds"}, "no such file: /no/such.creds"),
+        ({"JOBRUN_NATS_CREDENTIALS": "/no/such.creds"}, "/no/such.creds can't be read"),
     ],
 )
 def test_a_worker_that_cannot_work_says_why_in_one_line_and_exits_with_2(

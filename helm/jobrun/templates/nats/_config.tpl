@@ -55,7 +55,7 @@ authorization {
             "$JS.API.STREAM.MSG.GET.*"
           ]
         }
-        subscribe: {allow: ["_INBOX.>"]}
+        subscribe: {allow: ["_INBOX.jobrun-operator.>"]}
       }
     }
     # Takes tasks, keeps them alive, settles them and stores how they ended. It can't release, pause or delete, and of
@@ -79,7 +79,7 @@ authorization {
             "$JS.API.DIRECT.GET.*.{{ $prefix }}.out.*.attempt.*"
           ]
         }
-        subscribe: {allow: ["_INBOX.>"]}
+        subscribe: {allow: ["_INBOX.jobrun-worker.>"]}
       }
     }
     # People and scripts with `jobrun submit` and `jobrun results`: puts data into the buckets of nats.uploadBuckets, and
@@ -102,7 +102,7 @@ authorization {
             {{- end }}
           ]
         }
-        subscribe: {allow: ["_INBOX.>"]}
+        subscribe: {allow: ["_INBOX.jobrun-client.>"]}
       }
     }
   ]

@@ -27,7 +27,7 @@
 {{- if $login.credsKey }}
 - name: JOBRUN_NATS_CREDENTIALS
   value: /etc/jobrun/nats/{{ $login.credsKey }}
-{{- else }}
+{{- else if $login.userKey }}
 - name: JOBRUN_NATS_USER
   valueFrom:
     secretKeyRef:
@@ -42,6 +42,12 @@
 {{- if $login.caKey }}
 - name: JOBRUN_NATS_TLS_CA
   value: /etc/jobrun/nats/{{ $login.caKey }}
+{{- end }}
+{{- if $login.certKey }}
+- name: JOBRUN_NATS_TLS_CERT
+  value: /etc/jobrun/nats/{{ $login.certKey }}
+- name: JOBRUN_NATS_TLS_KEY
+  value: /etc/jobrun/nats/{{ $login.certKeyKey }}
 {{- end }}
 {{- end }}
 {{- end }}

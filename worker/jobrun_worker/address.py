@@ -1,0 +1,94 @@
+"""Where the broker is, and how to be let in: the same for operator, workers and people's commands.
+
+What is let in is told apart by its inbox as well: each side takes its answers under a prefix of its own, so that the
+permissions of one can't be used to read the answers of another.
+
+Files are read again whenever the connection was lost (Kubernetes renews a mounted Secret in place): credentials by the
+client itself, authority and certificate by ``renew``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+OPERATOR_INBOX = "_INBOX.jobrun-operator"
+WORKER_INBOX = "_INBOX.jobrun-worker"
+CLIENT_INBOX = "_INBOX.jobrun-client"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """``url``: one or several, separated by commas."""
+
+    url: str
+    user: str = ""
+    password: str = field(default="", repr=False)
+    credentials: str = ""
+    """Path of a ``.creds`` file (a user's JWT and its seed)."""
+    tls_ca: str = ""
+    """Path of the certificate authority that signed the broker's certificate."""
+    tls_cert: str = ""
+    """Path of the certificate to show, where the broker wants one."""
+    tls_key: str = ""
+    """Path of that certificate's key."""
+
+    @property
+    def servers(self) -> list[str]:
+        return self.url.split(",")
+
+    def login(self) -> dict[str, Any]:
+        """Arguments of the client's ``connect``. Raises ValueError that names the file that can't be used."""
+        options: dict[str, Any] = {}
+        if self.credentials:
+            self._check_credentials()
+            options["user_credentials"] = self.credentials
+        if self.user:
+            options |= {"user": self.user, "password": self.password}
+        tls = self.tls()
+        if tls is not None:
+            options["tls"] = tls
+        return options
+
+    def tls(self) -> ssl.SSLContext | None:
+        """None where nothing asks for more than the machine's own authorities. Raises ValueError."""
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("a certificate to show to the broker needs its key, and the key its certificate")
+        if not (self.tls_ca or self.tls_cert):
+            return None
+        context = ssl.create_default_context()
+        self._load(context)
+        return context
+
+    def renew(self, context: ssl.SSLContext | None) -> None:
+        """Take what authority and certificate are now; what can't be read for the moment stays as it was."""
+        if context is not None:
+            with contextlib.suppress(ValueError):
+                self._load(context)
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        if self.tls_ca:
+            try:
+                context.load_verify_locations(cafile=self.tls_ca)
+            except OSError as error:  # SSLError is one
+                raise ValueError(f"{self.tls_ca} is no certificate authority (PEM): {error}") from error
+        if self.tls_cert:
+            try:
+                context.load_cert_chain(self.tls_cert, self.tls_key)
+            except OSError as error:
+                raise ValueError(
+                    f"{self.tls_cert} and {self.tls_key} are no certificate with its key (PEM): {error}"
+                ) from error
+
+    def _check_credentials(self) -> None:
+        try:
+            text = Path(self.credentials).read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.credentials} can't be read: {error}") from error
+        if "BEGIN NATS USER JWT" not in text or "BEGIN USER NKEY SEED" not in text:
+            raise ValueError(
+                f"{self.credentials} is no .creds file, which has a NATS USER JWT and a USER NKEY SEED"
+            )
