@@ -32,3 +32,7 @@ def power_cuts(folder: Path, *, tasks: int, rate: int) -> Iterator[Bound]:
         limit = at_most if sync_always else at_least
         yield limit(f"{how}: released again", after.released_again, 0 if sync_always else 1)
         yield told(f"{how}: next task begun after", f"{after.recovery:.1f} s")
+    after = asyncio.run(
+        power_cut.run(folder / "last", tasks=tasks, rate=rate, sync_always=False, outcomes_last=True)
+    )
+    yield same("writes not synced, outcomes written back last: the run says", after.reason, "TasksLost")

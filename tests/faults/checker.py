@@ -28,6 +28,8 @@ class Expected:
     rate: float | None
     burst: int
     max_attempts: int
+    keeps_results: bool = True
+    """Else a success leaves nothing but a task that is gone from the stream of work."""
     tail_lost: bool = False
     """The broker lost acknowledged tasks, so they were released again: a worker may still tell when they first were."""
 
@@ -56,6 +58,9 @@ def ended_once(evidence: Evidence, expected: Expected) -> Iterator[str]:
     if evidence.left:
         yield f"{evidence.left} are left in the stream of work"
     times = Counter(one.index for one in evidence.outcomes)
+    if not expected.keeps_results:
+        finished = {line.index for line in evidence.log if not line.begins}
+        times |= Counter({index: 1 for index in finished if not _hopeless(index)})
     if missing := set(range(expected.tasks)) - set(times):
         yield f"no outcome of {len(missing)}: {_some(missing)}"
     if strange := set(times) - set(range(expected.tasks)):
@@ -69,6 +74,8 @@ def results_are_right(evidence: Evidence, expected: Expected) -> Iterator[str]:
     finished = {line.index for line in evidence.log if not line.begins}
     succeeded = [one for one in evidence.outcomes if one.kind == "ok"]
     wrong = [one.index for one in succeeded if json.loads(one.body) != handlers.result_of(one.index)]
+    if succeeded and not expected.keeps_results:
+        yield f"{len(succeeded)} results were kept"
     if wrong:
         yield f"wrong results of {_some(wrong)}"
     if unmade := [one.index for one in succeeded if one.index not in finished]:
@@ -100,7 +107,7 @@ def buried_with_reason(evidence: Evidence, expected: Expected) -> Iterator[str]:
 def rate_is_kept(evidence: Evidence, expected: Expected) -> Iterator[str]:
     """In any window of W seconds at most ``rate * W + burst``, by the stream's own times."""
     if expected.rate is None or not evidence.outcomes:
-        return
+        return  # of those that left no outcome the stream's times are gone with them
     above = excess(sorted(one.released for one in evidence.outcomes), expected.rate)
     if above > expected.burst + 1e-6 * len(evidence.outcomes):
         yield f"{above:.1f} above {expected.rate:g}/s in some window, {expected.burst} are allowed"
@@ -108,11 +115,12 @@ def rate_is_kept(evidence: Evidence, expected: Expected) -> Iterator[str]:
 
 def status_is_true(evidence: Evidence, expected: Expected) -> Iterator[str]:
     dead = sum(one.kind == "dead" for one in evidence.outcomes)
+    kept = sum(one.kind == "ok" for one in evidence.outcomes)
     truth = {
         "total": expected.tasks,
         "released": evidence.last_seq,
         "outstanding": evidence.left,
-        "succeeded": sum(one.kind == "ok" for one in evidence.outcomes),
+        "succeeded": kept if expected.keeps_results else expected.tasks - dead,
         "failed": dead,
     }
     tasks = evidence.status.get("tasks") or {}
@@ -144,6 +152,10 @@ LAWS: tuple[Law, ...] = (
     status_is_true,
     nothing_is_left_running,
 )
+
+
+def _hopeless(index: int) -> bool:
+    return handlers.gives_up(index) or handlers.always_fails(index)
 
 
 def _some(found: Iterable[object]) -> str:

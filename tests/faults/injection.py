@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections import Counter
 
 from faults.disk import SlowDisk
+from faults.powerloss import Tracer
 from faults.proxy import Link
-from faults.schedule import Fault, Schedule
+from faults.schedule import POWER_LOST, Fault, Schedule
 from faults.world import World
 
 
 class Injection:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, sync_always: bool) -> None:
         self._world = world
+        self._sync_always = sync_always
         self.done: Counter[str] = Counter()
         """Kinds of the faults that were done, and how often."""
         self.skipped: Counter[str] = Counter()
@@ -39,6 +42,8 @@ class Injection:
             return await self._worker(what, fault)
         if target == "engine" and what != "clock":
             return await self._engine(what, fault)
+        if fault.kind == POWER_LOST:
+            return await self._power(fault)
         if target == "broker":
             return await self._broker(what, fault)
         if target == "disk":
@@ -98,6 +103,14 @@ class Injection:
         await (broker.kill() if what == "killed" else broker.stop())
         await asyncio.sleep(fault.seconds)
         await broker.start()
+        return True
+
+    async def _power(self, fault: Fault) -> bool:
+        if not Tracer.possible():
+            return False
+        # Where nothing is synced the kernel has written back what is older than a second: else no stream is left.
+        written_back = 0.0 if self._sync_always else time.time() - 1.0
+        await self._world.cut_power(written_back=written_back, seconds=fault.seconds)
         return True
 
     async def _disk(self, what: str, fault: Fault) -> bool:

@@ -27,12 +27,17 @@ class AfterPowerCut:
     """Tasks that the engine found lost with the tail of the stream."""
     recovery: float
     """Seconds from the broker's return to the next begin of a handler."""
+    reason: str
+    """Of the run's end."""
 
 
-async def run(folder: Path, *, tasks: int, rate: int, sync_always: bool) -> AfterPowerCut:
+async def run(
+    folder: Path, *, tasks: int, rate: int, sync_always: bool, outcomes_last: bool = False
+) -> AfterPowerCut:
     """The power goes when half of the tasks have begun.
 
-    Without ``sync_always`` the kernel has written back by itself what there was when a fifth had begun.
+    Without ``sync_always`` the kernel has written back by itself what there was when a fifth had begun; with
+    ``outcomes_last`` all the rest as well, but for the outcomes.
     """
     spec: dict[str, Any] = {
         "tasks": {"count": tasks},
@@ -47,7 +52,7 @@ async def run(folder: Path, *, tasks: int, rate: int, sync_always: bool) -> Afte
         await _begun(world, tasks // 5)
         written_back = 0.0 if sync_always else time.time()
         await _begun(world, tasks // 2)
-        await world.cut_power(written_back=written_back)
+        await world.cut_power(written_back=written_back, last_but="_out/" if outcomes_last else "")
         back = time.time_ns()
         await world.finished.wait()
         stored = world.store.load()
@@ -61,6 +66,7 @@ async def run(folder: Path, *, tasks: int, rate: int, sync_always: bool) -> Afte
         violations=checker.check(found, expected),
         released_again=sum(int(number) for number in _LOST.findall(said)),
         recovery=(min(after, default=back) - back) / 1e9,
+        reason=next(one["reason"] for one in status["conditions"] if one["type"] == "Finished"),
     )
 
 

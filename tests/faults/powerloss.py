@@ -106,7 +106,7 @@ class Call:
     result: str
 
 
-_LINE = re.compile(r"(\d+) (\d+\.\d+) (.*)")
+_LINE = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
 _UNFINISHED = " <unfinished ...>"
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= (\S+.*)", re.DOTALL)
@@ -120,7 +120,7 @@ def calls(lines: Iterable[str]) -> Iterator[Call]:
     for line in lines:
         if not (found := _LINE.match(line)):
             continue
-        thread, at, text = found[1], float(found[2]), found[3]
+        thread, at, text = found[1], float(found[2]), found[3].rstrip("\n")
         if text.endswith(_UNFINISHED):
             begun[thread] = (at, text.removesuffix(_UNFINISHED))
             continue
@@ -178,11 +178,18 @@ class Disk:
         if handle is not None:
             handle(call)
 
-    def write_back(self) -> None:
-        """The kernel has written everything to the disk, as it does by itself after a while."""
-        for file in self._names.values():
-            file.sync()
-        self._durable = dict(self._names)
+    def write_back(self, *, but: str = "") -> None:
+        """The kernel has written everything to the disk, as it does by itself after a while; or everything but the
+        files whose path has ``but`` in it: it knows no order."""
+
+        def written(path: str) -> bool:
+            return not but or but not in path
+
+        for path, file in self._names.items():
+            if written(path):
+                file.sync()
+        kept = {path: file for path, file in self._durable.items() if not written(path)}
+        self._durable = kept | {path: file for path, file in self._names.items() if written(path)}
 
     def write_to(self, place: Path) -> None:
         """What a machine finds that is switched on again."""
@@ -316,10 +323,13 @@ def _plain(annotation: str) -> str:
     return annotation
 
 
-def disk_after(recorded: Iterable[Call], root: Path, *, written_back: float = 0.0) -> Disk:
+def disk_after(
+    recorded: Iterable[Call], root: Path, *, written_back: float = 0.0, last_but: str = ""
+) -> Disk:
     """What is on the disk when the power goes right after these calls.
 
-    ``written_back``: when the kernel last did so by itself, in seconds since the epoch.
+    ``written_back``: when the kernel last did so by itself, in seconds since the epoch. ``last_but``: it has done so
+    at the very end as well, but for files whose path has this in it.
     """
     disk = Disk(root)
     waiting = written_back > 0
@@ -328,4 +338,6 @@ def disk_after(recorded: Iterable[Call], root: Path, *, written_back: float = 0.
             disk.write_back()
             waiting = False
         disk.apply(call)
+    if last_but:
+        disk.write_back(but=last_but)
     return disk

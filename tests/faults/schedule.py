@@ -42,6 +42,7 @@ KINDS: Mapping[str, Kind] = {
     "broker-killed": Kind("broker", 6, 0.0, 3.0),
     "broker-frozen": Kind("broker", 5, 0.2, 5.0),
     "broker-stopped": Kind("broker", 3, 0.0, 3.0),
+    "power-lost": Kind("broker", 4, 0.0, 2.0),
     "disk-slow": Kind("broker", 5, 1.0, 4.0),
     "disk-full": Kind("broker", 4, 0.5, 3.0),
     "engine-clock": Kind("engine-clock", 3, 0.5, 4.0),
@@ -51,6 +52,10 @@ KINDS: Mapping[str, Kind] = {
     for link in LINKS
     for name, kind in _OF_LINKS.items()
 }
+
+POWER_LOST = "power-lost"
+_NOT_WITH_POWER_LOST = frozenset({"broker-killed", "broker-stopped", "disk-slow", "disk-full", POWER_LOST})
+"""What the power cut leaves is told from all that one server process has written, and by one tracer."""
 
 _APART = 0.3
 """Seconds between two faults of a target."""
@@ -94,6 +99,9 @@ class Schedule:
     """Whether the broker syncs each write to the disk."""
     from_start: bool
     """Faults begin with the engine's start, and not with the first task."""
+    keeps_results: bool
+    scales: bool
+    """The engine decides how many workers there are; else there are two."""
     faults: tuple[Fault, ...]
 
     def __str__(self) -> str:
@@ -118,6 +126,8 @@ def draw(seed: int, *, seconds: float = 7.0) -> Schedule:
     faults: list[Fault] = []
     for name in dice.choices(names, weights, k=dice.randint(5, 9)):
         fault = _fault(dice, name, seconds - 1)
+        if name in _NOT_WITH_POWER_LOST and any(_exclude(name, other.kind) for other in faults):
+            continue
         if all(_apart(fault, other) for other in faults):
             faults.append(fault)
     return Schedule(
@@ -126,7 +136,9 @@ def draw(seed: int, *, seconds: float = 7.0) -> Schedule:
         rate=rate,
         concurrency=dice.choice((8, 16, 64)),
         sync_always=dice.random() < 0.5,
-        from_start=dice.random() < 0.25,
+        from_start=dice.random() < 0.25 and not any(fault.kind == POWER_LOST for fault in faults),
+        keeps_results=dice.random() < 0.75,
+        scales=dice.random() < 0.4,
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),
     )
 
@@ -148,6 +160,10 @@ def _fault(dice: random.Random, name: str, window: float) -> Fault:
         which=dice.randrange(1000),
         amount=amount,
     )
+
+
+def _exclude(one: str, other: str) -> bool:
+    return POWER_LOST in (one, other) and {one, other} <= _NOT_WITH_POWER_LOST
 
 
 def _apart(one: Fault, other: Fault) -> bool:

@@ -107,6 +107,21 @@ def test_a_planted_defect_is_found(what: str) -> None:
     )
 
 
+UNKEPT = replace(EXPECTED, keeps_results=False)
+
+
+def test_without_results_the_handlers_log_shows_that_a_task_has_ended() -> None:
+    alive = frozenset(range(TASKS)) - frozenset(DEAD)
+    right = outcomes(without=alive)
+    assert check(right, UNKEPT) == []
+    assert "ended_once: no outcome of 1: 9" in check(
+        replace(right, log=tuple(line for line in right.log if line.index != 9)), UNKEPT
+    )
+    unburied = outcomes(without=alive | {DEAD[0]})
+    assert f"ended_once: no outcome of 1: {DEAD[0]}" in check(unburied, UNKEPT)
+    assert "results_are_right: 1 results were kept" in check(outcomes(without=alive - {9}), UNKEPT)
+
+
 def test_without_a_rate_any_pace_is_right() -> None:
     at_once = outcomes(*(ended(index, released=0) for index in range(TASKS)))
     assert check(at_once, replace(EXPECTED, rate=None)) == []

@@ -12,7 +12,8 @@ from typing import Any
 from faults import checker, evidence
 from faults.checker import Expected
 from faults.injection import Injection
-from faults.schedule import Schedule
+from faults.powerloss import Tracer
+from faults.schedule import POWER_LOST, Schedule
 from faults.world import World
 
 START_SECONDS = 60.0
@@ -22,6 +23,12 @@ END_SECONDS = 90.0
 GONE_SECONDS = 10.0
 WORKERS = 2
 MAX_ATTEMPTS = 4
+_AS_NEEDED = {
+    "minReplicas": 0,
+    "maxReplicas": 3,
+    "drainSeconds": 3,
+    "scaleDown": {"stabilizationWindowSeconds": 2},
+}
 
 
 @dataclass
@@ -52,9 +59,9 @@ def spec_of(schedule: Schedule) -> dict[str, Any]:
             "concurrency": schedule.concurrency,
             "taskTimeoutSeconds": 20,
         },
-        "scaling": {"minReplicas": WORKERS, "maxReplicas": WORKERS},
+        "scaling": _AS_NEEDED if schedule.scales else {"minReplicas": WORKERS, "maxReplicas": WORKERS},
         "retry": {"maxAttempts": MAX_ATTEMPTS, "initialDelaySeconds": 1, "maxDelaySeconds": 2},
-        "results": {"retain": True},
+        "results": {"retain": schedule.keeps_results},
     }
     if schedule.rate is None:
         return spec | {"maxWaiting": 300}
@@ -72,6 +79,7 @@ async def run(schedule: Schedule, folder: Path) -> Verdict:
         spec_of(schedule),
         sync_always=schedule.sync_always,
         small_disk="disk-full" in schedule.kinds,
+        traced=POWER_LOST in schedule.kinds and Tracer.possible(),
     )
     try:
         async with world:
@@ -87,7 +95,7 @@ async def _drive(world: World, schedule: Schedule, verdict: Verdict) -> None:
     if not await _until(begins, START_SECONDS):
         verdict.violations.append(f"not begun within {START_SECONDS:g} s")
         return
-    injection = Injection(world)
+    injection = Injection(world, sync_always=schedule.sync_always)
     await injection.run(schedule)
     verdict.done, verdict.skipped = injection.done, injection.skipped
     healed = loop.time()
@@ -106,9 +114,16 @@ async def _drive(world: World, schedule: Schedule, verdict: Verdict) -> None:
     await _until(lambda: not world.processes(), GONE_SECONDS)
     left = tuple(f"{process.pid} {process.command}" for process in world.processes())
     found = replace(found, processes=left)
-    expected = Expected(schedule.tasks, schedule.rate, burst_of(schedule), MAX_ATTEMPTS)
+    expected = Expected(
+        schedule.tasks,
+        schedule.rate,
+        burst_of(schedule),
+        MAX_ATTEMPTS,
+        keeps_results=schedule.keeps_results,
+        tail_lost=not schedule.sync_always and verdict.done[POWER_LOST] > 0,
+    )
     verdict.violations += checker.check(found, expected)
-    verdict.tasks = len(found.outcomes)
+    verdict.tasks = len({line.index for line in found.log})
     verdict.begun = sum(line.begins for line in found.log)
     verdict.redelivered = found.redelivered
     verdict.dead = sum(one.kind == "dead" for one in found.outcomes)

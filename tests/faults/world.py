@@ -145,20 +145,24 @@ class World:
         failed = [task for task in self._tasks if task.done() and not task.cancelled() and task.exception()]
         return "; ".join(str(task.exception()) for task in failed)
 
-    async def cut_power(self, *, written_back: float = 0.0) -> None:
-        """The broker's machine loses its power, and comes back with what was on its disk.
+    async def cut_power(self, *, written_back: float = 0.0, last_but: str = "", seconds: float = 0.0) -> None:
+        """The broker's machine loses its power, and comes back ``seconds`` later with what was on its disk.
 
-        ``written_back``: when the kernel last wrote everything to the disk by itself, in seconds since the epoch.
+        ``written_back`` and ``last_but``: what the kernel has written by itself, as in ``disk_after``.
         """
         assert self._tracer is not None
         await self.broker.kill()
         await asyncio.to_thread(self._tracer.stop)
-        recorded = calls(self._tracer.trace.read_text().splitlines())
-        disk = disk_after(recorded, self.broker.store, written_back=written_back)
-        self._tracer = None
+        await asyncio.gather(
+            asyncio.sleep(seconds), asyncio.to_thread(self._lose, self._tracer, written_back, last_but)
+        )
+        await self.broker.start()
+
+    def _lose(self, tracer: Tracer, written_back: float, last_but: str) -> None:
+        with tracer.trace.open() as trace:
+            disk = disk_after(calls(trace), self.broker.store, written_back=written_back, last_but=last_but)
         shutil.rmtree(self.broker.store)
         disk.write_to(self.broker.store)
-        await self.broker.start()
 
     async def end_processes(self) -> None:
         """As on a node that is shut down: workers drain, and what ends by itself has the time to."""
