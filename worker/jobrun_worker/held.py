@@ -24,6 +24,8 @@ class Held:
     record: AttemptRecord = field(default_factory=AttemptRecord)
     record_sequence: int = 0
     """Of the stored record in the stream of outcomes; 0: there is none."""
+    record_writes: tuple[str, ...] = ()
+    """Marks of the writes that the stored record came of, the newest first."""
     lost: int = 0
     attempt: int = 1
     started_ns: int = 0

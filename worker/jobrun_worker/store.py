@@ -1,8 +1,8 @@
 """What a worker stores about tasks: attempt records and outcomes, each safe to repeat.
 
 An outcome is stored only where its task has none (the first wins), so one that is refused is there already. A record
-is stored by compare-and-set on its own subject; it carries a mark of its writer, so that a store whose answer was
-lost is recognised and not booked twice.
+is stored by compare-and-set on its own subject; it carries the marks of its last writes, so that a store whose answer
+was lost is recognised and not booked twice, also where another worker has written since.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from jobrun_worker.wire import (
 
 log = logging.getLogger(__name__)
 
-WRITE = "Jobrun-Write"
-"""Header of an attempt record: which write it was."""
+WRITES = "Jobrun-Writes"
+"""Header of an attempt record: the marks of the writes that it came of, the newest first."""
+_KEPT_WRITES = 8
+"""More than other workers can write to one record before a store that waits for its answer is tried again."""
 
 
 class Store:
@@ -39,22 +41,22 @@ class Store:
         self._stream = names.out_stream(uid)
         self._nuid = NUID()
 
-    async def read_record(self, held: Held) -> str:
-        """Take over what earlier deliveries left; returns the mark of its writer."""
+    async def read_record(self, held: Held) -> None:
+        """Take over what earlier deliveries left."""
         subject = self._names.attempt(self._uid, held.index)
         stored = await until_available(
             f"task {held.index}: reading its attempts", lambda: self._broker.last(self._stream, subject)
         )
         if stored is None:
-            held.record, held.record_sequence = AttemptRecord(), 0
-            return ""
+            held.record, held.record_sequence, held.record_writes = AttemptRecord(), 0, ()
+            return
         held.record_sequence = stored.sequence
+        held.record_writes = tuple(stored.headers.get(WRITES, "").split())
         try:
             held.record = AttemptRecord.decode(stored.body)
         except ValueError as error:
             log.error("task %d: its attempt record is taken for empty: %s", held.index, error)
             held.record = AttemptRecord()
-        return stored.headers.get(WRITE, "")
 
     async def write_record(self, held: Held, change: Callable[[AttemptRecord], AttemptRecord | None]) -> bool:
         """Store what ``change`` makes of the record; False if it makes None of it.
@@ -75,17 +77,19 @@ class Store:
             record = hand_back(record, copies - held.booked)
             mark = bytes(self._nuid.next()).decode()
             written[mark] = copies
-            headers = {EXPECTED_LAST_SUBJECT_SEQUENCE: str(held.record_sequence), WRITE: mark}
+            writes = (mark, *held.record_writes)[:_KEPT_WRITES]
+            headers = {EXPECTED_LAST_SUBJECT_SEQUENCE: str(held.record_sequence), WRITES: " ".join(writes)}
             try:
                 held.record_sequence = await self._broker.store(subject, record.encode(), headers)
-                held.record = record
+                held.record, held.record_writes = record, writes
             except BrokerUnavailable as error:
                 await patience.wait(error)
                 continue
             except WrongLastSequence:
-                mark = await self.read_record(held)
-                if mark not in written:
+                await self.read_record(held)
+                if not (own := [one for one in held.record_writes if one in written]):
                     continue
+                mark = own[0]
             changed, held.booked = True, written[mark]
         return True
 

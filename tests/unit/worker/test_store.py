@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
@@ -77,7 +78,7 @@ async def test_a_first_record(broker: FakeBroker) -> None:
 
 
 async def test_what_another_worker_stored_meanwhile_is_kept(broker: FakeBroker) -> None:
-    broker.message = Stored(5, {"Jobrun-Write": "other"}, AttemptRecord(2, 3, "x").encode())
+    broker.message = Stored(5, {"Jobrun-Writes": "other"}, AttemptRecord(2, 3, "x").encode())
     assert await store_on(broker).write_record(held(), fail)
     assert broker.record == AttemptRecord(3, 3, "e")
 
@@ -87,6 +88,27 @@ async def test_a_store_whose_answer_was_lost_is_booked_once(broker: FakeBroker, 
     broker.losing = losing
     assert await store_on(broker).write_record(held(), fail)
     assert broker.record == AttemptRecord(1, 0, "e")
+
+
+async def test_a_store_whose_answer_was_lost_is_booked_once_also_where_another_worker_wrote_since(
+    broker: FakeBroker,
+) -> None:
+    """The broker was killed and delivered the task to a second worker, whose attempt failed as well."""
+    broker.losing = [True]
+
+    async def second_worker() -> None:
+        await store_on(broker).write_record(held(), fail)
+
+    def meanwhile() -> None:
+        if broker.stores == 1:
+            broker.before_store = lambda: None
+            second = second_worker()
+            with contextlib.suppress(StopIteration):
+                second.send(None)
+
+    broker.before_store = meanwhile
+    assert await store_on(broker).write_record(held(), fail)
+    assert broker.record == AttemptRecord(2, 0, "e")
 
 
 async def test_copies_that_came_meanwhile_are_no_lost_deliveries(broker: FakeBroker) -> None:
