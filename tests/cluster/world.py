@@ -17,10 +17,10 @@ import yaml
 
 from jobrun_operator.api import JobRun
 from jobrun_operator.api.schema import crd
-from support.control_plane import ControlPlane
 from support.kubelet import Kubelet
 from support.nats_server import NatsServer
 from support.operator_process import OperatorProcess
+from support.plane import Plane
 
 LIMIT = 60.0
 """Seconds that a test waits for a state; far more than any takes."""
@@ -50,7 +50,7 @@ def slow(payload):
 """
 
 
-def install(plane: ControlPlane) -> None:
+def install(plane: Plane) -> None:
     """The CRD, and the operator's roles: once for a control plane."""
     plane.make("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", crd())
     deadline = time.monotonic() + LIMIT
@@ -69,7 +69,7 @@ def install(plane: ControlPlane) -> None:
 
 @dataclass
 class World:
-    plane: ControlPlane
+    plane: Plane
     broker: NatsServer
     kubelet: Kubelet
     namespace: str
@@ -79,14 +79,33 @@ class World:
 
     @classmethod
     @asynccontextmanager
-    async def make(cls, plane: ControlPlane, broker: NatsServer, folder: Path) -> AsyncIterator[World]:
+    async def make(cls, plane: Plane, broker: NatsServer, folder: Path) -> AsyncIterator[World]:
         namespace = f"t{uuid.uuid4().hex[:8]}"
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         plane.make("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
+        token = service_account(plane, "default", namespace, namespace)
+        async with cls._around(plane, broker, folder, namespace, token) as world:
+            try:
+                yield world
+            finally:
+                plane.request("DELETE", f"{world.runs}?propagationPolicy=Background")
+                plane.request("DELETE", f"/api/v1/namespaces/{namespace}")
+
+    @classmethod
+    @asynccontextmanager
+    async def emulated(cls, plane: Plane, broker: NatsServer, folder: Path) -> AsyncIterator[World]:
+        """On an API that knows no namespaces, roles or accounts, and is thrown away afterwards."""
+        async with cls._around(plane, broker, folder, f"t{uuid.uuid4().hex[:8]}", plane.token) as world:
+            yield world
+
+    @classmethod
+    @asynccontextmanager
+    async def _around(
+        cls, plane: Plane, broker: NatsServer, folder: Path, namespace: str, token: str
+    ) -> AsyncIterator[World]:
         handlers = folder / "handlers"
         handlers.mkdir()
         (handlers / "work.py").write_text(HANDLERS)
-        token = service_account(plane, "default", namespace, namespace)
         async with Kubelet(plane, namespace, handlers, folder / "pods") as kubelet:
             world = cls(plane, broker, kubelet, namespace, folder, token)
             try:
@@ -94,8 +113,6 @@ class World:
             finally:
                 for operator in world.operators:
                     operator.end()
-                plane.request("DELETE", f"{world.runs}?propagationPolicy=Background")
-                plane.request("DELETE", f"/api/v1/namespaces/{namespace}")
 
     @property
     def runs(self) -> str:
@@ -116,6 +133,18 @@ class World:
         self.operators.append(operator)
         operator.start()
         return operator
+
+    async def patch(self, name: str, change: dict[str, Any]) -> None:
+        """A JSON merge patch of a run."""
+        path = f"{self.runs}/{name}"
+        await asyncio.to_thread(self.plane.ask, "PATCH", path, change, "application/merge-patch+json")
+
+    async def delete(self, name: str) -> None:
+        await asyncio.to_thread(self.plane.ask, "DELETE", f"{self.runs}/{name}")
+
+    async def create(self, *manifests: dict[str, Any]) -> None:
+        for manifest in manifests:
+            await asyncio.to_thread(self.plane.make, self.runs, manifest)
 
     async def kubectl(
         self, *arguments: str, given: str = "", check: bool = True
@@ -184,7 +213,7 @@ def job_run(name: str = "backfill", *, worker: dict[str, Any] | None = None, **s
     }
 
 
-def service_account(plane: ControlPlane, home: str, name: str, namespace: str | None) -> str:
+def service_account(plane: Plane, home: str, name: str, namespace: str | None) -> str:
     """The token of a new one that has the operator's roles in ``namespace``; None: in all of the cluster."""
     plane.make(f"/api/v1/namespaces/{home}/serviceaccounts", {"metadata": {"name": name}})
     subject = {"kind": "ServiceAccount", "name": name, "namespace": home}

@@ -7,22 +7,18 @@ and no scheduler: ``support.kubelet`` plays both.
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from support.plane import TOKEN, Plane
 
 START_SECONDS = 120
 STOP_SECONDS = 20
-TOKEN = "test-administrator"  # noqa: S105  # of a server that lives as long as the tests
-
 CONTROLLERS = (
     "deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,"
     "resourcequota-controller"
@@ -46,20 +42,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class ControlPlane:
-    """``request`` asks as an administrator, over TLS with the authority in ``ca_file``."""
-
+class ControlPlane(Plane):
     def __init__(self, folder: Path, programs: Path) -> None:
-        self._folder = folder
+        super().__init__(folder)
         self._programs = programs
         self._etcd_port, self.port = free_port(), free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.url = f"https://127.0.0.1:{self.port}"
         self.ca_file = folder / "certificates" / "apiserver.crt"
-        self.token = TOKEN
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
 
     @property
     def kubectl(self) -> Path:
@@ -107,62 +97,6 @@ class ControlPlane:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-    def kubeconfig(self, name: str, token: str, namespace: str = "default") -> Path:
-        """A kubeconfig file for who has ``token``."""
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [
-                {"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}
-            ],
-            "users": [{"name": name, "user": {"token": token}}],
-            "contexts": [
-                {"name": "test", "context": {"cluster": "test", "user": name, "namespace": namespace}}
-            ],
-        }
-        path = self._folder / f"{name}-{namespace}.kubeconfig"
-        path.write_text(json.dumps(config))
-        return path
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        accept: str = "application/json",
-        content_type: str = "application/json",
-    ) -> tuple[int, dict[str, Any]]:
-        """(HTTP status, answer). Raises OSError while the server does not listen."""
-        context = ssl.create_default_context(cafile=str(self.ca_file))
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=context)
-        try:
-            headers = {
-                "Authorization": f"Bearer {self.token}",
-                "Content-Type": content_type,
-                "Accept": accept,
-            }
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            response = connection.getresponse()
-            text = response.read()
-        finally:
-            connection.close()
-        return response.status, json.loads(text) if text.startswith(b"{") else {"text": text.decode()}
-
-    def make(self, path: str, body: Any) -> dict[str, Any]:
-        """POST; the object as it was stored. Raises RuntimeError where it was not."""
-        status, answer = self.request("POST", path, body)
-        if status >= 300:
-            raise RuntimeError(f"{path}: {status}: {answer.get('message', answer)}")
-        return answer
-
-    def get(self, path: str) -> dict[str, Any]:
-        """Raises RuntimeError where it is not there."""
-        status, answer = self.request("GET", path)
-        if status >= 300:
-            raise RuntimeError(f"{path}: {status}: {answer.get('message', answer)}")
-        return answer
 
     def _run(self, name: str, command: Sequence[str]) -> None:
         with (self._folder / f"{name}.log").open("ab") as log:

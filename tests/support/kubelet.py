@@ -24,7 +24,8 @@ from kubernetes.aio.client.configuration import Configuration
 from jobrun_operator.errors import JobRunError
 from jobrun_operator.kubernetes.api import MERGE, KubeApi, Object
 from jobrun_operator.metrics import OperatorMetrics
-from support.control_plane import ControlPlane, free_port
+from support.control_plane import free_port
+from support.plane import Plane
 
 LABEL = "jobrun.dev/uid"
 _LOOK_SECONDS = 0.05
@@ -51,7 +52,7 @@ class _Pod:
 class Kubelet:
     """Of the pods of one namespace. ``handlers`` is the worker's working directory."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, handlers: Path, logs: Path) -> None:
+    def __init__(self, plane: Plane, namespace: str, handlers: Path, logs: Path) -> None:
         self._plane = plane
         self._namespace = namespace
         self._handlers = handlers
@@ -252,10 +253,10 @@ class Kubelet:
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def administrator(plane: ControlPlane) -> Configuration:
+def administrator(plane: Plane) -> Configuration:
     configuration = Configuration()
     configuration.host = plane.url
-    configuration.ssl_ca_cert = str(plane.ca_file)
+    configuration.ssl_ca_cert = None if plane.ca_file is None else str(plane.ca_file)
     configuration.api_key["BearerToken"] = f"Bearer {plane.token}"
     return configuration
 
