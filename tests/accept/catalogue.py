@@ -14,6 +14,7 @@ from accept import (
     faulty,
     handlers,
     killing,
+    memory,
     outage,
     pacing,
     refusing,
@@ -54,6 +55,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "interrupted-at-start": resuming.interrupted_at_start,
     "finished-again": partial(resuming.finished, count=700),
     "ten-million-lines": partial(sources.many_lines, count=10_000_000, mebibytes=64),
+    "flat-memory": partial(memory.flat, count=2_000_000),
     "wrong-input": refusing.all_refused,
     "contracts": contracts.kept,
 }

@@ -77,6 +77,14 @@ def _marked(entry: bytes) -> Iterator[Process]:
         yield Process(int(directory.name), command.strip())
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has (its resident set); 0 where it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
 def kill_marked(mark: str, within: float = 10.0) -> None:
     """SIGKILL until none is left. Raises Overdue."""
 
