@@ -21,6 +21,16 @@ class LastingClient(Client):
         super().__init__()
         self.denied: set[str] = set()
         """Subjects that the broker has denied to this user, in lower case as it tells them."""
+        self._connected_at = 0.0
+
+    def away(self, now: float) -> float:
+        """Seconds for which this has been without a connection, as seen by whoever asks now and then; infinite where it
+        is closed. ``now``: of any clock that doesn't go back, always the same one."""
+        if self.is_closed:
+            return float("inf")
+        if self.is_connected or not self._connected_at:
+            self._connected_at = now
+        return now - self._connected_at
 
     async def _process_err(self, err_msg: str) -> None:
         """What the library calls for an ``-ERR`` of the broker (nats-py 2.16, ``Client._process_err``)."""

@@ -238,7 +238,7 @@ class _Parts:
     def alive(self) -> str:
         now = asyncio.get_running_loop().time()
         beat_age = now - self.fleet.beat if self.fleet.beat else 0.0
-        return health.alive(beat_age, self.freshness.behind(now))
+        return health.alive(beat_age, self.freshness.behind(now), self._js.client.away(now))
 
     def ready(self) -> str:
         if not self._js.client.is_connected:

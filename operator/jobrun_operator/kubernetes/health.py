@@ -1,8 +1,9 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` of the operator on one port.
 
-Alive is what a new process could make better: the fleet's loop comes around, and the watch tells what lists show. A
-broker or an API server that is away makes the operator not ready, and is waited for: a restart would bring nothing back
-and lose what is known.
+Alive is what a new process could make better: the fleet's loop comes around, the watch tells what lists show, and the
+connection to the broker comes back. A broker or an API server that is away makes the operator not ready, and is waited
+for: a restart would bring nothing back and lose what is known. Only a connection that is closed, or that has been away
+for longer than outages are, is taken for one that this process can't make any more.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ MOST_BEAT_AGE = 120.0
 
 MOST_BEHIND = 240.0
 """Seconds that the watch may owe what a list has shown: above its inactivity time-out and two lists."""
+
+MOST_BROKER_AWAY = 1800.0
+"""Seconds without a connection to the broker: far above an outage that is worth waiting for in the same process."""
 
 Trouble = Callable[[], str]
 """Empty, or what is wrong."""
@@ -65,8 +69,13 @@ class Health:
         )
 
 
-def alive(beat_age: float, behind: float) -> str:
-    """Why the process should be replaced; empty: it should not. Seconds."""
+def alive(beat_age: float, behind: float, broker_away: float = 0.0) -> str:
+    """Why the process should be replaced; empty: it should not. Seconds; ``broker_away`` is infinite for a connection
+    that is closed for good."""
+    if broker_away == float("inf"):
+        return "the connection to the broker is closed and not made again"
+    if broker_away > MOST_BROKER_AWAY:
+        return f"there has been no connection to the broker for {broker_away:.0f} s"
     if beat_age > MOST_BEAT_AGE:
         return f"the loop over all runs has not come around for {beat_age:.0f} s"
     if behind > MOST_BEHIND:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobrun_operator.errors import EnvironmentFault
-from jobrun_operator.jetstream.client import JetStream, connect
+from jobrun_operator.jetstream.client import JetStream, close, connect
 from jobrun_worker.address import BrokerAddress
 from support.nats_server import NatsServer
 
@@ -19,6 +19,18 @@ async def test_connected(nats_server: NatsServer) -> None:
     client = await connect(BrokerAddress(nats_server.url), "test")
     assert (await JetStream(client).api("INFO"))["streams"] == 0
     await client.close()
+
+
+async def test_how_long_it_has_been_away(nats_server: NatsServer) -> None:
+    client = await connect(BrokerAddress(nats_server.url), "test")
+    assert client.away(100.0) == 0
+    await nats_server.stop()
+    while client.is_connected:  # noqa: ASYNC110  # another process's state: nothing signals it
+        await asyncio.sleep(0.01)
+    assert client.away(130.0) == 30
+    assert client.away(140.0) == 40
+    await close(client)
+    assert client.away(141.0) == float("inf")
 
 
 async def test_nobody_is_there(nats_server: NatsServer) -> None:
