@@ -62,8 +62,8 @@ class Operator:
         self.streams = JetStreamWorkStreams(js, settings)
         self.publisher = JetStreamPublisher(js, settings.names)
         self.observer = JetStreamObserver(js, settings)
-        self.audit = JetStreamAudit(js, settings.names)
-        self.live = JetStreamLiveStatus(js, settings.names)
+        self.audit = JetStreamAudit(js, settings)
+        self.live = JetStreamLiveStatus(js, settings)
         self.objects = NatsObjects(js.client)
         self.ownership = JetStreamOwnership(js, settings)
 

@@ -30,6 +30,8 @@ class Expected:
     max_attempts: int
     keeps_results: bool = True
     """Else a success leaves nothing but a task that is gone from the stream of work."""
+    max_waiting: int | None = None
+    """None: the broker was killed, so the consumer may have forgotten what was taken."""
     tail_lost: bool = False
     """The broker lost acknowledged tasks, so they were released again: a worker may still tell when they first were."""
 
@@ -90,6 +92,7 @@ def results_are_right(evidence: Evidence, expected: Expected) -> Iterator[str]:
 def buried_with_reason(evidence: Evidence, expected: Expected) -> Iterator[str]:
     """Nobody is given up who was not tried; and who was lost with workers, as often as attempts were allowed."""
     begun = Counter(line.index for line in evidence.log if line.begins)
+    finished = Counter(line.index for line in evidence.log if not line.begins)
     for one in evidence.outcomes:
         if one.kind != "dead":
             continue
@@ -97,11 +100,13 @@ def buried_with_reason(evidence: Evidence, expected: Expected) -> Iterator[str]:
             yield f"task {one.index} was never tried and has a dead letter ({one.reason})"
         elif handlers.gives_up(one.index) and one.reason == "HandlerFailed":
             continue
-        elif begun[one.index] < expected.max_attempts:
-            yield (
-                f"task {one.index} has a dead letter ({one.reason}, {one.attempts} attempts) after {begun[one.index]}"
-                f" of {expected.max_attempts} tries"
-            )
+        else:
+            tries = (finished if one.reason == "MaxAttempts" else begun)[one.index]
+            if tries < expected.max_attempts:
+                yield (
+                    f"task {one.index} has a dead letter ({one.reason}, {one.attempts} attempts) after {tries}"
+                    f" of {expected.max_attempts} tries"
+                )
 
 
 def rate_is_kept(evidence: Evidence, expected: Expected) -> Iterator[str]:
@@ -111,6 +116,12 @@ def rate_is_kept(evidence: Evidence, expected: Expected) -> Iterator[str]:
     above = excess(sorted(one.released for one in evidence.outcomes), expected.rate)
     if above > expected.burst + 1e-6 * len(evidence.outcomes):
         yield f"{above:.1f} above {expected.rate:g}/s in some window, {expected.burst} are allowed"
+
+
+def back_pressure_holds(evidence: Evidence, expected: Expected) -> Iterator[str]:
+    """Never more than ``maxWaiting`` are released and not yet taken by a worker."""
+    if expected.max_waiting is not None and evidence.most_waiting > expected.max_waiting:
+        yield f"{evidence.most_waiting} waited for a worker, {expected.max_waiting} may"
 
 
 def status_is_true(evidence: Evidence, expected: Expected) -> Iterator[str]:
@@ -149,6 +160,7 @@ LAWS: tuple[Law, ...] = (
     results_are_right,
     buried_with_reason,
     rate_is_kept,
+    back_pressure_holds,
     status_is_true,
     nothing_is_left_running,
 )

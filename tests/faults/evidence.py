@@ -7,6 +7,7 @@ the code that it checks would agree with its mistakes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import nats
+import nats.errors
 from nats.aio.client import Client
 
 from support.measure import nanoseconds
 
 _AT_ONCE = 64
 """Requests under way."""
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Evidence:
     status: Mapping[str, Any]
     redelivered: int
     """Deliveries beyond the first of each task, as the consumer counts them."""
+    most_waiting: int = 0
+    """Most tasks that waited for a worker, at any look while the run went on."""
     processes: tuple[str, ...] = ()
     """What was still running after the end."""
 
@@ -89,6 +94,30 @@ async def gather(url: str, uid: str, log: Path, status: Mapping[str, Any]) -> Ev
         status=status,
         redelivered=max(0, delivered["consumer_seq"] - delivered["stream_seq"]),
     )
+
+
+class Waiting:
+    """Looks, as often as it can, how many tasks wait for a worker."""
+
+    def __init__(self, uid: str) -> None:
+        self._uid = uid
+        self.most = 0
+
+    async def watch(self, url: str) -> None:
+        """Until cancelled."""
+        client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=_ignore)
+        try:
+            while True:
+                with contextlib.suppress(AssertionError, nats.errors.Error, OSError, TimeoutError):
+                    consumer = await _api(client, f"CONSUMER.INFO.jobrun_{self._uid}.workers")
+                    self.most = max(self.most, consumer["num_pending"])
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            await client.close()
+
+
+async def _ignore(_: Exception) -> None:
+    """The broker is away now and then: that is what the runs are for."""
 
 
 async def _outcomes(client: Client, uid: str, last_seq: int) -> list[Ended]:

@@ -20,6 +20,7 @@ class Injection:
     def __init__(self, world: World, *, sync_always: bool) -> None:
         self._world = world
         self._sync_always = sync_always
+        self._began = 0.0
         self.done: Counter[str] = Counter()
         """Kinds of the faults that were done, and how often."""
         self.skipped: Counter[str] = Counter()
@@ -27,6 +28,7 @@ class Injection:
 
     async def run(self, schedule: Schedule) -> None:
         """Return when all are over. The clock starts now."""
+        self._began = time.time()
         async with asyncio.TaskGroup() as group:
             for fault in schedule.faults:
                 group.create_task(self._at(fault, asyncio.get_running_loop().time() + fault.at))
@@ -108,8 +110,8 @@ class Injection:
     async def _power(self, fault: Fault) -> bool:
         if not Tracer.possible():
             return False
-        # Where nothing is synced the kernel has written back what is older than a second: else no stream is left.
-        written_back = 0.0 if self._sync_always else time.time() - 1.0
+        # Where nothing is synced the kernel has written back what is older than a second, and the streams themselves.
+        written_back = 0.0 if self._sync_always else max(self._began, time.time() - 1.0)
         await self._world.cut_power(written_back=written_back, seconds=fault.seconds)
         return True
 

@@ -32,12 +32,18 @@ class AfterPowerCut:
 
 
 async def run(
-    folder: Path, *, tasks: int, rate: int, sync_always: bool, outcomes_last: bool = False
+    folder: Path,
+    *,
+    tasks: int,
+    rate: int,
+    sync_always: bool,
+    outcomes_last: bool = False,
+    all_lost: bool = False,
 ) -> AfterPowerCut:
     """The power goes when half of the tasks have begun.
 
     Without ``sync_always`` the kernel has written back by itself what there was when a fifth had begun; with
-    ``outcomes_last`` all the rest as well, but for the outcomes.
+    ``outcomes_last`` all the rest as well, but for the outcomes; with ``all_lost`` nothing at all.
     """
     spec: dict[str, Any] = {
         "tasks": {"count": tasks},
@@ -50,7 +56,7 @@ async def run(
     world = World(folder, spec, sync_always=sync_always, small_disk=False, traced=True)
     async with asyncio.timeout(_LIMIT_SECONDS), world:
         await _begun(world, tasks // 5)
-        written_back = 0.0 if sync_always else time.time()
+        written_back = 0.0 if sync_always or all_lost else time.time()
         await _begun(world, tasks // 2)
         await world.cut_power(written_back=written_back, last_but="_out/" if outcomes_last else "")
         back = time.time_ns()
@@ -58,6 +64,9 @@ async def run(
         stored = world.store.load()
         assert stored is not None
         status = stored.to_wire()["status"]
+        reason = next(one["reason"] for one in status["conditions"] if one["type"] == "Finished")
+        if all_lost:
+            return AfterPowerCut([], 0, 0.0, reason)
         found = await evidence.gather(world.broker.url, world.run.uid, world.log, status)
         said = (folder / "engine.log").read_text()
     expected = Expected(tasks, rate, rate // 10, MAX_ATTEMPTS, tail_lost=not sync_always)
@@ -66,7 +75,7 @@ async def run(
         violations=checker.check(found, expected),
         released_again=sum(int(number) for number in _LOST.findall(said)),
         recovery=(min(after, default=back) - back) / 1e9,
-        reason=next(one["reason"] for one in status["conditions"] if one["type"] == "Finished"),
+        reason=reason,
     )
 
 

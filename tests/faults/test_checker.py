@@ -13,9 +13,11 @@ from faults.checker import Expected, check
 from faults.evidence import Ended, Evidence, Logged
 
 TASKS = 200
-EXPECTED = Expected(tasks=TASKS, rate=100, burst=10, max_attempts=4)
+EXPECTED = Expected(tasks=TASKS, rate=100, burst=10, max_attempts=4, max_waiting=20)
 _MS = 1_000_000
 DEAD = [index for index in range(TASKS) if handlers.gives_up(index) or handlers.always_fails(index)]
+
+FAILING = next(index for index in DEAD if handlers.always_fails(index))
 
 
 def ended(index: int, **changes: Any) -> Ended:
@@ -93,6 +95,12 @@ DEFECTS = {
         ended(9, kind="dead", reason="WorkerLost", attempts=4)
     ),
     "rate_is_kept: ": outcomes(*(ended(index, released=10 * _MS * 50) for index in range(50, 62))),
+    f"buried_with_reason: task {FAILING} has a dead letter (MaxAttempts, 1 attempts) after 3 of 4 tries": replace(
+        RIGHT,
+        log=tuple(line for line in RIGHT.log if line.begins or line.index != FAILING)
+        + (logged(FAILING)[1],) * 3,
+    ),
+    "back_pressure_holds: 21 waited": replace(RIGHT, most_waiting=21),
     "status_is_true: status.tasks says {'succeeded': 7}": replace(RIGHT, status=status(succeeded=7)),
     "status_is_true: phase is Running": replace(RIGHT, status=status() | {"phase": "Running"}),
     "status_is_true: conditions that are true": replace(RIGHT, status=status() | {"conditions": []}),

@@ -137,3 +137,10 @@ async def test_results_that_the_power_cut_took_are_missed(tmp_path: Path) -> Non
     the stream of work, so nobody will do them again. The run must say so."""
     outcome = await power_cut.run(tmp_path, tasks=300, rate=200, sync_always=False, outcomes_last=True)
     assert outcome.reason == "TasksLost"
+
+
+@pytest.mark.skipif(not os.environ.get("JOBRUN_LONG_TESTS"), reason="JOBRUN_LONG_TESTS is not set")
+async def test_a_run_of_which_nothing_is_left_says_so(tmp_path: Path) -> None:
+    """The audit stream is gone as well, and with it the place where a transition is noted first."""
+    outcome = await power_cut.run(tmp_path, tasks=300, rate=200, sync_always=False, all_lost=True)
+    assert outcome.reason == "StreamLost"

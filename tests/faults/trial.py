@@ -23,6 +23,8 @@ END_SECONDS = 90.0
 GONE_SECONDS = 10.0
 WORKERS = 2
 MAX_ATTEMPTS = 4
+_FORGETS = {"broker-killed", POWER_LOST}
+"""After these the broker may have forgotten what workers had taken."""
 _AS_NEEDED = {
     "minReplicas": 0,
     "maxReplicas": 3,
@@ -63,13 +65,18 @@ def spec_of(schedule: Schedule) -> dict[str, Any]:
         "retry": {"maxAttempts": MAX_ATTEMPTS, "initialDelaySeconds": 1, "maxDelaySeconds": 2},
         "results": {"retain": schedule.keeps_results},
     }
+    spec["maxWaiting"] = max_waiting_of(schedule)
     if schedule.rate is None:
-        return spec | {"maxWaiting": 300}
+        return spec
     return spec | {"rate": {"tasks": schedule.rate, "periodSeconds": 1, "burst": burst_of(schedule)}}
 
 
 def burst_of(schedule: Schedule) -> int:
     return (schedule.rate or 0) // 10
+
+
+def max_waiting_of(schedule: Schedule) -> int:
+    return schedule.rate or 300
 
 
 async def run(schedule: Schedule, folder: Path) -> Verdict:
@@ -90,6 +97,16 @@ async def run(schedule: Schedule, folder: Path) -> Verdict:
 
 
 async def _drive(world: World, schedule: Schedule, verdict: Verdict) -> None:
+    waiting = evidence.Waiting(world.run.uid)
+    watching = asyncio.create_task(waiting.watch(world.broker.url))
+    try:
+        await _judge(world, schedule, verdict, waiting)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _judge(world: World, schedule: Schedule, verdict: Verdict, waiting: evidence.Waiting) -> None:
     loop = asyncio.get_running_loop()
     begins = (lambda: world.engine is not None) if schedule.from_start else world.log.exists
     if not await _until(begins, START_SECONDS):
@@ -113,13 +130,14 @@ async def _drive(world: World, schedule: Schedule, verdict: Verdict) -> None:
     await world.end_processes()
     await _until(lambda: not world.processes(), GONE_SECONDS)
     left = tuple(f"{process.pid} {process.command}" for process in world.processes())
-    found = replace(found, processes=left)
+    found = replace(found, processes=left, most_waiting=waiting.most)
     expected = Expected(
         schedule.tasks,
         schedule.rate,
         burst_of(schedule),
         MAX_ATTEMPTS,
         keeps_results=schedule.keeps_results,
+        max_waiting=None if verdict.done.keys() & _FORGETS else max_waiting_of(schedule),
         tail_lost=not schedule.sync_always and verdict.done[POWER_LOST] > 0,
     )
     verdict.violations += checker.check(found, expected)

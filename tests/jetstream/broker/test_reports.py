@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import pytest
-
 from jobrun_operator.api import JobRunStatus, Phase, TaskCounts
 from jobrun_operator.engine.ports import AuditRecord
-from jobrun_operator.errors import BrokerUnavailable
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
 from support.broker_bench import RUN
 from support.jetstream_bench import JetStreamBench
@@ -17,6 +14,8 @@ from support.jetstream_bench import JetStreamBench
 RECORD = AuditRecord(
     "0001.Running.Started.first", RUN, "Started", "begun", "2026-01-01T00:00:00+00:00", "Running"
 )
+
+PLACES = ("jobrun_events", "KV_jobrun_status")
 
 
 async def _last(real: JetStreamBench, stream: str, subject: str) -> bytes:
@@ -28,7 +27,7 @@ async def _last(real: JetStreamBench, stream: str, subject: str) -> bytes:
 
 async def test_a_record_that_is_told_twice_is_kept_once(real: JetStreamBench) -> None:
     await real.streams.provision_installation()
-    audit = JetStreamAudit(real.js, real.names)
+    audit = JetStreamAudit(real.js, real.settings)
     await audit.record(RECORD)
     await audit.record(dataclasses.replace(RECORD, time="2026-01-01T00:00:09+00:00"))
     await audit.record(dataclasses.replace(RECORD, id="0001.Completed", type="Completed"))
@@ -42,7 +41,7 @@ async def test_a_record_that_is_told_twice_is_kept_once(real: JetStreamBench) ->
 
 async def test_the_newest_live_status_is_kept_until_it_is_forgotten(real: JetStreamBench) -> None:
     await real.streams.provision_installation()
-    live = JetStreamLiveStatus(real.js, real.names)
+    live = JetStreamLiveStatus(real.js, real.settings)
     for released in (1, 2):
         await live.put(RUN, JobRunStatus(phase=Phase.RUNNING, tasks=TaskCounts(released=released)))
     stored = json.loads(await _last(real, "KV_jobrun_status", "$KV.jobrun_status.shop.backfill"))
@@ -52,14 +51,23 @@ async def test_the_newest_live_status_is_kept_until_it_is_forgotten(real: JetStr
     assert await _last(real, "KV_jobrun_status", "$KV.jobrun_status.shop.backfill") == b""
 
 
-async def test_before_the_installation_is_made_there_is_no_place_for_them(real: JetStreamBench) -> None:
-    with pytest.raises(BrokerUnavailable, match="nothing on the broker answers"):
-        await JetStreamAudit(real.js, real.names).record(RECORD)
+async def test_a_place_that_is_gone_is_made_again(real: JetStreamBench) -> None:
+    """A broker that lost its disk under a living operator: each run still gets to say that its stream is lost."""
+    await real.streams.provision_installation()
+    made = {name: (await real.js.api(f"STREAM.INFO.{name}"))["config"] for name in PLACES}
+    for name in PLACES:
+        await real.js.api(f"STREAM.DELETE.{name}")
+    await JetStreamAudit(real.js, real.settings).record(RECORD)
+    await JetStreamLiveStatus(real.js, real.settings).put(RUN, JobRunStatus(phase=Phase.RUNNING))
+    for name in PLACES:
+        info = await real.js.api(f"STREAM.INFO.{name}")
+        assert info["state"]["messages"] == 1
+        assert info["config"] == made[name]
 
 
 async def test_an_installation_is_made_once(real: JetStreamBench) -> None:
     await real.streams.provision_installation()
-    await JetStreamAudit(real.js, real.names).record(RECORD)
+    await JetStreamAudit(real.js, real.settings).record(RECORD)
     await real.streams.provision_installation()
     await real.sharing("there").streams.provision_installation()
     assert (await real.js.api("STREAM.INFO.jobrun_events"))["state"]["messages"] == 1

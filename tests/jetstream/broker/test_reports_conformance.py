@@ -31,7 +31,7 @@ class TestJetStreamAudit(AuditConformance):
             assert message["subject"] == f"jobrun.event.{run.namespace}.{run.name}.{body['type']}"
             return AuditRecord(run=run, **body)
 
-        return AuditBench(JetStreamAudit(real.js, real.names), kept)
+        return AuditBench(JetStreamAudit(real.js, real.settings), kept)
 
 
 class TestJetStreamLiveStatus(LiveStatusConformance):
@@ -50,4 +50,4 @@ class TestJetStreamLiveStatus(LiveStatusConformance):
                 return None
             return JobRunStatus.model_validate(json.loads(reply.data))
 
-        return LiveBench(JetStreamLiveStatus(real.js, real.names), shown)
+        return LiveBench(JetStreamLiveStatus(real.js, real.settings), shown)
