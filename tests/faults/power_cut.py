@@ -48,7 +48,7 @@ async def run(
     spec: dict[str, Any] = {
         "tasks": {"count": tasks},
         "rate": {"tasks": rate, "periodSeconds": 1, "burst": rate // 10},
-        "worker": {"python": "handlers:handle"},
+        "worker": {"python": "handlers:handle", "taskTimeoutSeconds": 5},
         "scaling": {"minReplicas": WORKERS, "maxReplicas": WORKERS},
         "retry": {"maxAttempts": MAX_ATTEMPTS, "initialDelaySeconds": 1, "maxDelaySeconds": 1},
         "results": {"retain": True},

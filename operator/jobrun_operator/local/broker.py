@@ -1,10 +1,10 @@
 """The broker of the local mode: a nats-server of its own, on the loop-back address, with its store in the
 data directory.
 
-It promises: after ``start()`` JetStream answers at ``address``; a nats-server that ends unasked (killed,
-crashed) is started again on the same port and store by ``supervise()``; whatever keeps it from running is
-reported as an EnvironmentFault with the end of its log. Only this user can connect: the password is made
-anew at each start and kept in files that nobody else can read.
+It promises: after ``start()`` JetStream answers at ``address``; ``supervise()`` starts a nats-server that ends unasked
+(killed, crashed) again, on the same port and store, and one whose disk was full once there is room; whatever keeps it
+from running is reported as an EnvironmentFault with the end of its log. Only this user can connect: the password is
+made anew at each start and kept in files that nobody else can read.
 
 Readiness is its ports file, which the server writes, named after its process id, once it accepts
 connections (JetStream has recovered by then): so another program's listener on the same port can't be taken
@@ -22,9 +22,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from jobrun_operator.engine.ending import end
 from jobrun_operator.errors import EnvironmentFault
 from jobrun_operator.local.binary import check_version, find_nats_server
 from jobrun_operator.local.child import Child, describe_exit, tail
+from jobrun_operator.local.room import full_and_free_again
 
 READY_SECONDS = 120.0
 """Generous: after a SIGKILL the server reads its store again, however large, before it is ready."""
@@ -32,6 +34,8 @@ RESTARTS = 5
 """So many unasked ends within ``RESTART_WINDOW_SECONDS`` are met with a restart; one more is final."""
 RESTART_WINDOW_SECONDS = 120.0
 _POLL_SECONDS = 0.02
+_END_SECONDS = 10.0
+"""That a server has to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,11 @@ class EmbeddedBroker:
         """
         ends: list[float] = []
         while self._child is not None and self._binary is not None:
-            code = await self._child.wait()
+            had_no_room, code = await self._end_of(self._child)
             message = f"nats-server ended by itself ({describe_exit(code)})"
+            if had_no_room:
+                message = "there is room on the disk again"
+                ends.clear()
             started = False
             while not started:
                 if self._stopping:
@@ -129,6 +136,24 @@ class EmbeddedBroker:
                     started = True
                 except EnvironmentFault as fault:
                     message = str(fault)
+
+    async def _end_of(self, child: Child) -> tuple[bool, int]:
+        """How ``child`` ended; whether it was ended since its disk had been full."""
+
+        def on_full() -> None:
+            self._on_restart(f"the disk of {self._directory} is full: nothing goes on until there is room")
+
+        ended = asyncio.create_task(child.wait())
+        freed = asyncio.create_task(full_and_free_again(self._directory, on_full))
+        try:
+            await asyncio.wait({ended, freed}, return_when=asyncio.FIRST_COMPLETED)
+            had_no_room = not ended.done()
+            if had_no_room:
+                child.end(_END_SECONDS)
+            return had_no_room, await ended
+        finally:
+            await end(ended)
+            await end(freed)
 
     async def stop(self, within: float = 10.0) -> None:
         """SIGTERM (it writes its store down), SIGKILL after ``within`` seconds. More than once is fine."""
