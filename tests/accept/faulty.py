@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accept.bound import Bound, at_least, at_most, same, told
 from faults import power_cut, schedule, trial
-from faults.powerloss import Tracer
+from faults.disk import can_trace
 
 
 def schedules(folder: Path, *, seeds: range) -> Iterator[Bound]:
@@ -20,8 +20,8 @@ def schedules(folder: Path, *, seeds: range) -> Iterator[Bound]:
 
 
 def power_cuts(folder: Path, *, tasks: int, rate: int) -> Iterator[Bound]:
-    if not Tracer.possible():
-        yield told("power cuts", "skipped: strace is not installed")
+    if not can_trace():
+        yield told("power cuts", "skipped: strace is not installed, or may not attach")
         return
     for sync_always in (True, False):
         how = "each write synced" if sync_always else "writes not synced"

@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import cache
 from pathlib import Path
 
 _BYTES = 96 << 20
@@ -59,10 +60,6 @@ class SlowDisk:
     def __init__(self) -> None:
         self._strace: subprocess.Popen[bytes] | None = None
 
-    @staticmethod
-    def possible() -> bool:
-        return shutil.which("strace") is not None
-
     def start(self, pid: int, seconds: float) -> None:
         """Each write and each sync of ``pid`` waits ``seconds``."""
         command = ["strace", "--follow-forks", "--quiet=all", "--output=/dev/null", f"--attach={pid}"]
@@ -83,6 +80,28 @@ class SlowDisk:
             except subprocess.TimeoutExpired:
                 strace.kill()
                 strace.wait()
+
+
+@cache
+def can_trace() -> bool:
+    """Whether strace is installed, and may attach to a process of this user (a container or Yama may forbid it)."""
+    if shutil.which("strace") is None:
+        return False
+    victim = subprocess.Popen(["sleep", "60"])
+    strace = subprocess.Popen(
+        ["strace", "--quiet=all", "--output=/dev/null", f"--attach={victim.pid}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + _ATTACH_SECONDS
+        while not (traced := is_traced(victim.pid)) and strace.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return traced
+    finally:
+        for process in (strace, victim):
+            process.kill()
+            process.wait()
 
 
 def is_traced(pid: int) -> bool:

@@ -9,8 +9,7 @@ import signal
 import time
 from collections import Counter
 
-from faults.disk import SlowDisk
-from faults.powerloss import Tracer
+from faults.disk import can_trace
 from faults.proxy import Link
 from faults.schedule import POWER_LOST, Fault, Schedule
 from faults.world import World
@@ -108,7 +107,7 @@ class Injection:
         return True
 
     async def _power(self, fault: Fault) -> bool:
-        if not Tracer.possible():
+        if not can_trace():
             return False
         # Where nothing is synced the kernel has written back what is older than a second, and the streams themselves.
         written_back = 0.0 if self._sync_always else max(self._began, time.time() - 1.0)
@@ -118,7 +117,7 @@ class Injection:
     async def _disk(self, what: str, fault: Fault) -> bool:
         world = self._world
         if what == "slow":
-            if not SlowDisk.possible():
+            if not can_trace():
                 return False
             await asyncio.to_thread(world.slow_disk.start, world.broker.pid, fault.amount)
             await asyncio.sleep(fault.seconds)

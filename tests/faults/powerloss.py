@@ -36,7 +36,6 @@ written back, acknowledged or not: the newest tasks and outcomes, and of a run t
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -60,10 +59,6 @@ class Tracer:
     def __init__(self, trace: Path) -> None:
         self.trace = trace
         self._strace: subprocess.Popen[bytes] | None = None
-
-    @staticmethod
-    def possible() -> bool:
-        return shutil.which("strace") is not None
 
     def attach(self, pid: int) -> None:
         """Return when it records. Before ``pid`` has anything open that matters: files are known by their opening."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from faults import checker, evidence
 from faults.checker import Expected
+from faults.disk import can_trace
 from faults.injection import Injection
-from faults.powerloss import Tracer
 from faults.schedule import POWER_LOST, Schedule
 from faults.world import World
 
@@ -86,7 +86,7 @@ async def run(schedule: Schedule, folder: Path) -> Verdict:
         spec_of(schedule),
         sync_always=schedule.sync_always,
         small_disk="disk-full" in schedule.kinds,
-        traced=POWER_LOST in schedule.kinds and Tracer.possible(),
+        traced=POWER_LOST in schedule.kinds and can_trace(),
     )
     try:
         async with world:
