@@ -48,7 +48,7 @@ class BrokerUnavailable(TemporaryError):
 
 
 class BrokerBusy(TemporaryError):
-    """The broker asks to slow down or is out of storage (JetStream 10023, 10047, 10077, 10210)."""
+    """The broker asks to slow down or is out of storage (JetStream 10002, 10023, 10047, 10077, 10210)."""
 
 
 class Conflict(TemporaryError):

@@ -1,4 +1,4 @@
-"""The broker that tests of this folder run against: a real nats-server, a fresh one for each test."""
+"""What tests of this folder run against, a fresh one for each test: a real nats-server, and a run with real workers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jetstream.worker.rig import Run, connect
 from support.nats_server import NatsServer
 
 
@@ -15,3 +16,15 @@ async def nats_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
     """Running; a test may ``kill()`` and ``restart()`` it."""
     async with NatsServer(tmp_path / "nats") as server:
         yield server
+
+
+@pytest.fixture
+async def run(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Run]:
+    nc = await connect(nats_server.url)
+    directory = tmp_path / "work"
+    directory.mkdir()
+    run = Run(nc, nats_server, directory)
+    await run.provision()
+    yield run
+    await run.close()
+    await nc.close()

@@ -20,9 +20,11 @@ from support.memory_broker import Taken
 
 
 class JetStreamBench:
-    def __init__(self, js: JetStream, installation: str = "here") -> None:
+    def __init__(self, js: JetStream, installation: str = "here", *, reserves: bool = True) -> None:
+        """``reserves``: streams have bounds, as on a cluster, so the broker needs room for them."""
         self.js = js
-        self.settings = LayoutSettings(installation=installation, work_max_bytes=64 << 20)
+        bounds = {} if reserves else {"work_max_bytes": -1, "events_max_bytes": -1}
+        self.settings = LayoutSettings(installation=installation, **bounds)
         self.names = self.settings.names
         self.streams = JetStreamWorkStreams(js, self.settings)
         self.observer = JetStreamObserver(js, self.settings)

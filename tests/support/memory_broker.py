@@ -93,6 +93,8 @@ class MemoryBroker:
         """Somebody asks for tasks all the while, also where nothing is taken."""
         self.refuses_batches: JobRunError | None = None
         """Where set, nothing is stored and this is raised."""
+        self.refuses_outcomes = ""
+        """Where set, no outcome is taken, for this reason."""
         self.lost_acks = 0
         """So many batches from now on are stored, and their acknowledgement is lost."""
         self.late_batches = 0
@@ -186,6 +188,10 @@ class MemoryBroker:
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
         return await self._errors(uid, max)
+
+    async def refusal(self, uid: str) -> str:
+        await self._call()
+        return self.refuses_outcomes
 
     async def _errors(self, uid: str, choose: Callable[..., Any]) -> Sequence[FailedAttempt]:
         await self._call()

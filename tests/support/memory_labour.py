@@ -53,6 +53,8 @@ class Labour:
             await self.broker.nak(task)
             return
         if failed or self.keeps_results:
+            while self.broker.refuses_outcomes:  # noqa: ASYNC110  # as a worker does: its task stays with it
+                await asyncio.sleep(0.1)
             await self.broker.store_outcome(self.uid, _outcome(task, succeeded=not failed))
         await self.broker.ack(task)
 

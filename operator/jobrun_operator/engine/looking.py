@@ -1,12 +1,13 @@
 """The eyes of a run: look at its streams, mend what can be mended there, and tell how the counts move.
 
-It decides nothing about the run's phase. What it can't see stands in its attributes: ``fault`` for good, ``unread``
+It decides nothing about the run's phase. What it can't see stands in its attributes: ``fault`` for good, ``trouble``
 for now.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from jobrun_operator.core import counts as counting
@@ -17,9 +18,12 @@ from jobrun_operator.core.rates import RateWindow
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
 from jobrun_operator.engine.ports import FailedAttempt, Observer, SourceSummary, WorkStreams
-from jobrun_operator.errors import TemporaryError
+from jobrun_operator.errors import JobRunError, TemporaryError
 
 log = logging.getLogger(__name__)
+
+STALLED_SECONDS = 5.0
+"""Tasks are held and none has ended for so long: time to ask whether their outcomes can be stored at all."""
 
 
 class Looking:
@@ -28,6 +32,7 @@ class Looking:
     def __init__(self, uid: str, streams: WorkStreams, observer: Observer) -> None:
         self._uid = uid
         self._streams = streams
+        self._observer = observer
         self._gatherer = Gatherer(uid, observer)
         self._stuck = stuck.Watch()
         self._lost_since: float | None = None
@@ -38,8 +43,15 @@ class Looking:
         """What the stream says that it was made for."""
         self.fault: Fault | None = None
         """The streams are gone, and the run with them."""
-        self.unread: Fault | None = None
-        """Why the streams could not be read at the last look."""
+        self._gone = 0
+        self._asked = 0.0
+        self._unread: Fault | None = None
+        self._refusal: Fault | None = None
+
+    @property
+    def trouble(self) -> Fault | None:
+        """Why the streams could not be read at the last look, or why outcomes can't be stored."""
+        return self._unread or self._refusal
 
     @property
     def errors(self) -> tuple[FailedAttempt, ...]:
@@ -82,12 +94,24 @@ class Looking:
             await self._streams.rebuild_counters(self._uid)
             return None
         except TemporaryError as error:
-            self.unread = Fault(Reason.BROKER_UNAVAILABLE, str(error))
+            self._unread = Fault(Reason.BROKER_UNAVAILABLE, str(error))
             return None
-        self.unread = None
+        self._unread = None
         self.promised = reading.depth.source
         await self._mend(reading, holds=holds)
+        await self._ask_for_room(reading)
         return reading
+
+    async def _ask_for_room(self, reading: Reading) -> None:
+        """Workers whose outcomes are refused keep their tasks: from here that looks like slow handlers."""
+        gone = reading.depth.last_seq - reading.depth.messages
+        if gone != self._gone or not reading.flow.held:
+            self._gone, self._asked, self._refusal = gone, _now(), None
+        elif _now() - self._asked >= STALLED_SECONDS:
+            self._asked = _now()
+            with contextlib.suppress(JobRunError):  # a broker that does not answer shows at the next look
+                refusal = await self._observer.refusal(self._uid)
+                self._refusal = Fault(Reason.BROKER_UNAVAILABLE, refusal) if refusal else None
 
     async def _mend(self, reading: Reading, *, holds: bool) -> None:
         """A consumer that has lost sight of what is left in the stream is made again."""

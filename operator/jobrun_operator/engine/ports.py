@@ -222,6 +222,10 @@ class Observer(Protocol):
         """The newest failed attempt and the newest dead letter, where there are any; what can't be read is left out."""
         ...
 
+    async def refusal(self, uid: str) -> str:
+        """Why workers can't store outcomes now, for want of room; empty where they can."""
+        ...
+
 
 class Publisher(Protocol):
     async def release(self, uid: str, after: int, payloads: Sequence[bytes]) -> int:

@@ -155,7 +155,10 @@ class Releaser:
             self._notice_hold(limits, stock, now)
         release = pacing.decide(limits, stock, self._bucket, now)
         if release.count:
-            await self._release(release.count, release.limited_by, limits)
+            # In trouble a single one first: where an account is at its limits, it is refused with the reason, while a
+            # batch is stored in part and gets no answer (seen in nats-server 2.15.1).
+            count = 1 if self.trouble else release.count
+            await self._release(count, release.limited_by, limits)
             return
         if release.limited_by == LimitedBy.ALL_RELEASED:
             self._out_of_trouble()

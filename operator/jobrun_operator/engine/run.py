@@ -273,7 +273,7 @@ class RunEngine:
         """What is in the run's way for now, the root first."""
         unstarted = Fault(Reason.WORKERS_FAILED, workers.error) if workers.error else None
         return (
-            self._looking.unread
+            self._looking.trouble
             or self._untold
             or self._releasing.trouble
             or self._staffing.trouble

@@ -50,3 +50,6 @@ class SharedObserver:
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
         return await self._observer.last_errors(uid)
+
+    async def refusal(self, uid: str) -> str:
+        return await self._observer.refusal(uid)

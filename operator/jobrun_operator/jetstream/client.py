@@ -40,9 +40,9 @@ REQUEST_TIMEOUT = 5.0
 STREAM_NOT_FOUND = 10059
 CONSUMER_NOT_FOUND = 10014
 MESSAGE_NOT_FOUND = 10037
-_BUSY = {10023, 10028, 10047, 10077, 10167, 10176, 10210}
-"""Short of resources, memory or storage; a stream at its max_bytes; too many requests; a batch that did not
-arrive whole; too many open batches. Each may pass: look at the stream again and go on from there."""
+_BUSY = {10002, 10023, 10028, 10047, 10077, 10167, 10176, 10210}
+"""An account at its limits; short of resources, memory or storage; a stream at its max_bytes; too many requests; a
+batch that did not arrive whole; too many open batches. Each may pass: look at the stream again and go on from there."""
 
 
 _REFUSALS = ("authorization violation", "user authentication expired", "user authentication revoked")

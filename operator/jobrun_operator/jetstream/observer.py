@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow
-from jobrun_operator.errors import Gone
+from jobrun_operator.errors import BrokerBusy, Gone
 from jobrun_operator.jetstream import layout
 from jobrun_operator.jetstream.client import CONSUMER_NOT_FOUND, JetStream, NotFound
 from jobrun_operator.jetstream.direct import END, batched_get
@@ -17,6 +17,11 @@ from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_worker import wire
 
 log = logging.getLogger(__name__)
+
+_PROBE = "probe"
+"""Key in the control bucket that is written to see whether the broker has room: one small message for all runs."""
+_ROOM, _OUTCOMES = 64 * 1024, 2
+"""Where there is room for less than so many bytes, or so many outcomes of the average size, it is taken for full."""
 
 
 class JetStreamObserver:
@@ -85,6 +90,26 @@ class JetStreamObserver:
 
     async def last_errors(self, uid: str) -> Sequence[FailedAttempt]:
         return await self._errors(uid, lambda subject: {"last_by_subj": subject})
+
+    async def refusal(self, uid: str) -> str:
+        """Bounds of stream and account are read; whether the server itself has room only shows in a write."""
+        out = self._names.out_stream(uid)
+        info, account = await asyncio.gather(self._js.api(f"STREAM.INFO.{out}"), self._js.api("INFO"))
+        used, most = info["state"]["bytes"], info["config"]["max_bytes"]
+        room = max(_ROOM, _OUTCOMES * used // max(1, info["state"]["messages"]))
+        if 0 < most < used + min(room, most // 2):
+            return (
+                f"the outcomes of this run take {used:,} of the {most:,} bytes that stream {out} may have; "
+                "raise its max_bytes"
+            )
+        used, most = account["storage"], account["limits"]["max_storage"]
+        if 0 < most < used + room:
+            return f"the broker's account is full: {used:,} of {most:,} bytes; raise its limit or delete finished runs"
+        try:
+            await self._js.publish(f"$KV.{self._names.prefix}_control.{_PROBE}", b"")
+        except BrokerBusy as error:
+            return f"{error}; make room on the broker, or delete finished runs"
+        return ""
 
     async def _errors(self, uid: str, request: Callable[[str], dict[str, Any]]) -> Sequence[FailedAttempt]:
         attempt, dead = await asyncio.gather(

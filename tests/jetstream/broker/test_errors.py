@@ -12,6 +12,7 @@ TABLE: list[tuple[int, int, type[JobRunError]]] = [
     (404, 10059, NotFound),
     (404, 10014, NotFound),
     (404, 10037, NotFound),
+    (400, 10002, BrokerBusy),
     (503, 10023, BrokerBusy),
     (500, 10028, BrokerBusy),
     (500, 10047, BrokerBusy),

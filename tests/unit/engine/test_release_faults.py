@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -56,6 +57,26 @@ async def test_batches_that_are_refused_are_tried_again(error: JobRunError) -> N
         assert rig.releaser.limited_by == LimitedBy.BROKER
         rig.broker.refuses_batches = None
         await until(lambda: rig.is_all_released, seconds=2)
+        assert_exactly_once(rig.broker, 50)
+
+
+async def test_in_trouble_a_single_task_is_tried_before_a_batch() -> None:
+    """An account at its limits answers a single task with the reason, and a batch not at all."""
+    async with releasing(50) as rig:
+        sizes: list[int] = []
+        release = rig.broker.release
+
+        async def noted(uid: str, after: int, payloads: Sequence[bytes]) -> int:
+            sizes.append(len(payloads))
+            return await release(uid, after, payloads)
+
+        rig.broker.release = noted  # type: ignore[method-assign]
+        rig.broker.refuses_batches = BrokerUnavailable("no answer")
+        rig.ask()
+        await until(lambda: len(sizes) == 3)
+        rig.broker.refuses_batches = None
+        await until(lambda: rig.is_all_released, seconds=2)
+        assert sizes == [50, 1, 1, 1, 49]
         assert_exactly_once(rig.broker, 50)
 
 

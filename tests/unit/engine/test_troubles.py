@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from jobrun_operator.api import JobRun, Phase
@@ -203,3 +205,39 @@ async def test_a_bug_in_releasing_ends_the_engine_with_its_error() -> None:
     async with r.drive() as main:
         await until(main.done)
         assert isinstance(main.exception(), ZeroDivisionError)
+
+
+async def test_outcomes_that_can_not_be_stored() -> None:
+    """Workers keep their tasks then, which from here looks like slow handlers: so it is asked for and told."""
+    r = rig(results={"retain": True})
+    async with r.drive():
+        await until(lambda: r.run.status.tasks and r.run.status.tasks.succeeded >= 20)
+        r.broker.refuses_outcomes = "maximum bytes exceeded"
+        full = now()
+        await until(lambda: r.reason() == "BrokerUnavailable")
+        assert now() < full + 10
+        assert r.condition("Ready").message == "maximum bytes exceeded"
+        assert r.phase == Phase.RUNNING
+        ended = r.run.status.tasks
+        await until(lambda: now() > full + 120)
+        assert (r.phase, r.reason()) == (Phase.RUNNING, "BrokerUnavailable")
+        assert r.run.status.tasks is not None
+        assert ended is not None
+        assert r.run.status.tasks.succeeded == ended.succeeded
+        r.broker.refuses_outcomes = ""
+        room = now()
+        await until(lambda: r.run.status.is_true("Ready"))
+        assert now() < room + 7
+        await r.ends()
+    assert r.reason("Complete") == "Completed"
+    assert_exactly_once(r.broker, 100)
+
+
+async def test_slow_handlers_are_no_trouble() -> None:
+    r = rig(20, rate=None)
+    r.labour.seconds = 60.0
+    async with r.drive():
+        await r.reaches(Phase.RUNNING)
+        while now() < 150:
+            assert r.run.status.is_true("Ready")
+            await asyncio.sleep(1)
