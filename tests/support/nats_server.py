@@ -82,6 +82,10 @@ class NatsServer:
         """SIGTERM and wait for the end; fine if it does not run."""
         await asyncio.to_thread(self._end, signal.SIGTERM)
 
+    def configure(self, extra: str) -> None:
+        """Another ``extra``, from the next start on."""
+        self._extra = extra
+
     async def kill(self) -> None:
         """SIGKILL and wait for the end, as a crash would end it."""
         await asyncio.to_thread(self._end, signal.SIGKILL)

@@ -23,11 +23,11 @@ INSISTS = 5.0
 
 
 class Attempts:
-    def __init__(self, settings: WorkerSettings, handler: Handler, stuck: Callable[[str], None]) -> None:
-        """``stuck`` hears why this process has to be replaced: a handler that can't be ended."""
+    def __init__(self, settings: WorkerSettings, handler: Handler, stop: Callable[[str], None]) -> None:
+        """``stop`` hears why this process is to be replaced: a handler that can't be ended, memory that is used up."""
         self._settings = settings
         self._handler = handler
-        self._stuck = stuck
+        self._stop = stop
         self._deadlines = Deadlines(settings.task_timeout_seconds, self._over_limit)
         self._loop = asyncio.get_running_loop()
         self._abandoned = False
@@ -40,7 +40,7 @@ class Attempts:
         self._deadlines.close()
 
     async def run(self, held: Held) -> Result:
-        """Call the handler once. Raises CancelledError only after ``abandon``."""
+        """Call the handler once. Raises CancelledError only after ``abandon``, MemoryError only beside other tasks."""
         settings = self._settings
         held.started_ns = time.time_ns()
         key = f"{settings.uid}-{held.index}"
@@ -67,6 +67,11 @@ class Attempts:
             return Paused(throttled.seconds, shorten(str(throttled)))
         except AttemptFailed as failed:
             return Failed(shorten(str(failed)))
+        except MemoryError as error:
+            if not held.alone:
+                raise  # whose memory it was can't be told: the process ends, and each of its tasks runs alone next
+            self._stop(f"task {held.index} used up the memory of this process, so it is replaced")
+            return Failed(describe(error))
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             log.debug("task %d: attempt %d", held.index, held.attempt, exc_info=error)
             return Failed(describe(error))
@@ -76,7 +81,7 @@ class Attempts:
         while held.runner is not None and held.runner.cancelling():
             held.runner.uncancel()
         if self._handler.stuck:
-            self._stuck(
+            self._stop(
                 "a handler's thread is over its time limit and can't be ended, so this process is replaced"
             )
         return Failed(f"timed out after {self._settings.task_timeout_seconds:g} s")
@@ -89,6 +94,6 @@ class Attempts:
 
     def _still_there(self, held: Held) -> None:
         if held.deadline:
-            self._stuck(
+            self._stop(
                 f"the handler of task {held.index} ignores its time limit, so this process is replaced"
             )

@@ -34,6 +34,8 @@ MAX_RECONNECT_WAIT = 5.0
 """Seconds between attempts to connect, at most; the wait is jittered, so that workers don't come back as one."""
 PING_INTERVAL = 10
 """Seconds; two pings without an answer and the connection is taken for dead."""
+_HEADER_LINE = len("NATS/1.0\r\n\r\n")
+"""Bytes that headers have besides their own."""
 NOT_FOUND, STATUS, SEQUENCE = "404", "Status", "Nats-Sequence"
 
 
@@ -112,6 +114,12 @@ class Broker:
 
     async def store(self, subject: str, body: bytes, headers: dict[str, str]) -> int:
         """Publish to a stream and wait until it is stored; returns its sequence."""
+        size = len(body) + sum(len(name) + len(value.encode()) + 4 for name, value in headers.items())
+        if size + _HEADER_LINE > self._nc.max_payload:
+            # The broker would end the connection, and with it what others of this worker have in flight.
+            raise BrokerUnavailable(
+                f"{size:,} bytes are more than the broker takes now; its max_payload was larger when this run began"
+            )
         message = await self._request(subject, body, headers)
         try:
             answer = json.loads(message.data)

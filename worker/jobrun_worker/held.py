@@ -35,6 +35,8 @@ class Held:
     timed_out: bool = False
     booked: int = 0
     """Of its copies, those that the stored record counts as returns."""
+    alone: bool = False
+    """Its handler runs with nothing else held here."""
     excused: bool = False
     """The stored record counts this delivery as a return already."""
     settled: bool = False

@@ -15,7 +15,10 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
+from jobrun_worker.describe import describe
 from jobrun_worker.handlers import Handler, HandlerError, load
 from jobrun_worker.health import Health
 from jobrun_worker.logs import configure
@@ -63,7 +66,9 @@ async def _serve(settings: WorkerSettings, handler: Handler) -> int:
     metrics = WorkerMetrics()
     metrics.slots.set(settings.concurrency)
     worker = Worker(settings, handler, metrics)
+    worker.on_exhausted = partial(_exhausted, worker)
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(partial(_on_loop_error, worker))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, worker, number)
     health = Health(worker, metrics, settings.host, settings.port) if settings.port else None
@@ -89,6 +94,22 @@ def _on_signal(worker: Worker, number: signal.Signals) -> None:
         worker.kill()
         _exit_now(128 + number)
     worker.stop(number.name)
+
+
+def _exhausted(worker: Worker, error: BaseException) -> None:
+    """As the kernel would end it, while that can still be told: without memory nothing else can be relied on."""
+    try:
+        log.error("out of memory, so this process ends; its tasks are delivered again: %s", describe(error))
+        worker.kill()
+    finally:
+        os._exit(1)
+
+
+def _on_loop_error(worker: Worker, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    if isinstance(error, MemoryError):
+        _exhausted(worker, error)
+    loop.default_exception_handler(context)
 
 
 def _exit_now(status: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -70,6 +70,8 @@ class Worker:
         """When the keep-alive last ran, on the loop's clock."""
         self.beat_limit = max(10.0, settings.ack_wait_seconds)
         """Seconds without a beat after which the worker is taken for wedged."""
+        self.on_exhausted: Callable[[MemoryError], None] = self._broken
+        """Called where this process is out of memory, with other tasks than the one that needs it in its hands."""
         self.broker.on_disconnect = self._disconnected
         self.broker.on_connect = self._connected
 
@@ -245,6 +247,8 @@ class Worker:
                 await self._among_others(held)
             else:
                 await self._again(held)
+        except MemoryError as error:
+            self.on_exhausted(error)
         except Exception as error:
             self._broken(error)
         finally:
@@ -298,6 +302,7 @@ class Worker:
             if await self._only_one():
                 await self._settlement.charge(held)
                 log.info("task %d: runs alone, since a worker was lost with it", held.index)
+                held.alone = True
                 self._gate.enter_alone()
                 await self._run(held)
             else:

@@ -207,10 +207,13 @@ class Run:
         return await self.api(f"CONSUMER.INFO.{self.stream}.{CONSUMER}")
 
     async def finished(self) -> None:
-        async def empty() -> bool:
-            return await self.outstanding() == 0
+        await self.settled_but(0)
 
-        await until("all tasks settled", empty)
+    async def settled_but(self, left: int) -> None:
+        async def so_many() -> bool:
+            return await self.outstanding() == left
+
+        await until(f"all tasks but {left} settled", so_many)
 
     async def outcomes(self) -> dict[int, Outcome]:
         """Of all tasks that have one, by index."""
