@@ -61,12 +61,15 @@ async def _out(r: EngineRig, seconds: float, rate: int) -> list[Bound]:
     ]
 
 
-def for_real(folder: Path, *, seconds: float, rate: int) -> Iterator[Bound]:
-    """A nats-server that is killed, and started again so much later, under an engine and workers that stay."""
-    yield from asyncio.run(_real(folder, seconds, rate))
+def for_real(folder: Path, *, seconds: float, rate: int, unreachable: bool) -> Iterator[Bound]:
+    """A nats-server that is killed, and started again so much later, under an engine and workers that stay.
+
+    ``unreachable``: it lives on, but nothing gets through to it, and no connection is told.
+    """
+    yield from asyncio.run(_real(folder, seconds, rate, unreachable))
 
 
-async def _real(folder: Path, seconds: float, rate: int) -> list[Bound]:
+async def _real(folder: Path, seconds: float, rate: int, unreachable: bool) -> list[Bound]:
     count = rate * 20
     spec: dict[str, Any] = {
         "tasks": {"count": count},
@@ -80,14 +83,14 @@ async def _real(folder: Path, seconds: float, rate: int) -> list[Bound]:
     async with world:
         await _begun(world, count // 2)
         engine, workers = world.engine, {process.pid for process in world.workers()}
-        await world.broker.kill()
+        await _leave(world, unreachable)
         gone = time.time_ns()
         asked: set[str] = set()
         while time.time_ns() < gone + seconds * 1e9:
             asked.add((folder / "desired").read_text())
             await asyncio.sleep(0.2)
         same_processes = {process.pid for process in world.workers()} == workers and world.engine is engine
-        await world.broker.start()
+        await _return(world, unreachable)
         back = time.time_ns()
         await world.finished.wait()
         stored = world.store.load()
@@ -110,6 +113,23 @@ async def _real(folder: Path, seconds: float, rate: int) -> list[Bound]:
         same("violations", checker.check(found, expected), []),
         told("redeliveries", str(found.redelivered)),
     ]
+
+
+async def _leave(world: World, unreachable: bool) -> None:
+    if not unreachable:
+        await world.broker.kill()
+        return
+    for link in (world.engine_link, world.worker_link):
+        link.hold(out=True, into=True)
+
+
+async def _return(world: World, unreachable: bool) -> None:
+    if not unreachable:
+        await world.broker.start()
+        return
+    for link in (world.engine_link, world.worker_link):
+        link.reset()
+        link.heal()
 
 
 def _first_after(log: tuple[evidence.Logged, ...], pid: int, moment: int) -> int:

@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT = 5.0
 """Seconds to wait for an answer of JetStream before asking again."""
-MAX_RECONNECT_WAIT = 5.0
-"""Seconds between attempts to connect, at most; the wait is jittered, so that workers don't come back as one."""
+MAX_RECONNECT_WAIT = 3.0
+"""Seconds between attempts to connect, at most; the wait is jittered, so that workers don't come back as one. One
+that goes unanswered takes two more: within five after the broker's return all of them work again."""
 PING_INTERVAL = 10
 """Seconds; two pings without an answer and the connection is taken for dead."""
 _HEADER_LINE = len("NATS/1.0\r\n\r\n")
