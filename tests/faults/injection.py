@@ -14,6 +14,9 @@ from faults.proxy import Link
 from faults.schedule import POWER_LOST, Fault, Schedule
 from faults.world import World
 
+_SILENT_SECONDS = 1.0
+"""After which who says nothing is killed all the same."""
+
 
 class Injection:
     def __init__(self, world: World, *, sync_always: bool) -> None:
@@ -60,6 +63,13 @@ class Injection:
         workers = self._world.workers()
         if not workers:
             return False
+        if what == "torn":
+            await self._tear(self._world.worker_link, fault)
+            for worker in self._world.workers():
+                worker.send(signal.SIGKILL)
+            self._world.worker_link.reset()
+            self._world.worker_link.heal()
+            return True
         victim = workers[fault.which % len(workers)]
         if what == "killed":
             victim.send(signal.SIGKILL)
@@ -82,9 +92,16 @@ class Injection:
         engine = self._world.engine
         if engine is None or engine.returncode is not None:
             return False
-        if what == "killed":
+        if what in ("killed", "torn"):
+            link = self._world.engine_link
+            if what == "torn":
+                await self._tear(link, fault)
             self._world.engine_wanted.clear()
-            engine.send_signal(signal.SIGKILL)
+            if engine.returncode is None:
+                engine.send_signal(signal.SIGKILL)
+            if what == "torn":
+                link.reset()
+                link.heal()
             await asyncio.sleep(fault.seconds)
             self._world.engine_wanted.set()
         else:
@@ -93,6 +110,14 @@ class Injection:
             if engine.returncode is None:
                 engine.send_signal(signal.SIGCONT)
         return True
+
+    @staticmethod
+    async def _tear(link: Link, fault: Fault) -> None:
+        """Return when something was passed on in part, or nobody says anything."""
+        link.tear(fault.which % 100 / 100)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SILENT_SECONDS):
+                await link.torn.wait()
 
     async def _broker(self, what: str, fault: Fault) -> bool:
         broker = self._world.broker

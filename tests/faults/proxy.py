@@ -1,7 +1,8 @@
 """The network between clients and the broker, as a TCP proxy that can be hurt.
 
 TCP never loses single bytes: what a bad network does to a connection is to hold data back, in one direction or both,
-for ever or for a while, and to reset it. Those are the things that this proxy does.
+for ever or for a while, and to reset it, in the middle of what was being said. Those are the things that this proxy
+does.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ class Link:
         self._out, self._in = asyncio.Event(), asyncio.Event()
         self._refuses = False
         self._delay = 0.0
-        self.connections = 0
-        """So far."""
+        self._passing: float | None = None
+        self.torn = asyncio.Event()
+        """Something was passed on in part, since ``tear``."""
 
     async def start(self, target: Callable[[], int]) -> None:
         """``target``: the broker's port, asked for each connection."""
@@ -54,6 +56,12 @@ class Link:
         """Each piece of data waits so long."""
         self._delay = seconds
 
+    def tear(self, share: float) -> None:
+        """Of the next piece that each client sends only this share is passed on, and nothing after it: as where the
+        client dies in the middle of its write."""
+        self.torn.clear()
+        self._passing = share
+
     def cut(self) -> None:
         """Reset all connections, and all that come."""
         self._refuses = True
@@ -67,7 +75,7 @@ class Link:
             pipe.cancel()
 
     def heal(self) -> None:
-        self._refuses, self._delay = False, 0.0
+        self._refuses, self._delay, self._passing = False, 0.0, None
         self._out.set()
         self._in.set()
 
@@ -84,7 +92,6 @@ class Link:
         if self._refuses:
             self._drop(writer)
             return
-        self.connections += 1
         self._writers.add(writer)
         try:
             # A connection is made to whoever listens, also where data is held back: the broker's host answers.
@@ -114,6 +121,10 @@ class Link:
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 await passes.wait()
+                if passes is self._out and self._passing is not None:
+                    writer.write(data[: int(len(data) * self._passing)])
+                    self.torn.set()
+                    await asyncio.Event().wait()  # until the connection is reset
                 writer.write(data)
                 await writer.drain()
             await passes.wait()  # its end doesn't get through either

@@ -36,8 +36,10 @@ KINDS: Mapping[str, Kind] = {
     "worker-killed": Kind("worker", 6, 0.0, 0.0),
     "worker-frozen": Kind("worker", 5, 0.2, 6.0),
     "worker-drained": Kind("worker", 3, 0.0, 0.0),
+    "worker-torn": Kind("worker", 6, 0.0, 0.0),  # all of them die, each in the middle of what it says
     "engine-killed": Kind("engine", 6, 0.0, 3.0),
     "engine-frozen": Kind("engine", 5, 0.2, 5.0),
+    "engine-torn": Kind("engine", 5, 0.0, 2.0),
     "engine-doubled": Kind("engine", 4, 1.0, 5.0),  # a second one comes, and goes by SIGKILL
     "broker-killed": Kind("broker", 6, 0.0, 3.0),
     "broker-frozen": Kind("broker", 5, 0.2, 5.0),

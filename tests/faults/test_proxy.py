@@ -79,6 +79,20 @@ async def test_what_is_lost_never_arrives() -> None:
         writer.close()
 
 
+async def test_what_is_torn_arrives_in_part() -> None:
+    async with echoing() as link:
+        reader, writer = await connection(link)
+        link.tear(0.5)
+        writer.write(b"one\ntwo\n")
+        assert await says(reader) == b"one\n"
+        assert link.torn.is_set()
+        writer.write(b"three\n")
+        with pytest.raises(TimeoutError):
+            await says(reader, _SOON)
+        link.reset()
+        writer.close()
+
+
 async def test_a_cut_link_refuses_until_it_is_healed() -> None:
     async with echoing() as link:
         reader, writer = await connection(link)
