@@ -31,7 +31,7 @@ class Expected:
     keeps_results: bool = True
     """Else a success leaves nothing but a task that is gone from the stream of work."""
     max_waiting: int | None = None
-    """None: the broker was killed, so the consumer may have forgotten what was taken."""
+    """None: the broker may have forgotten what workers had taken."""
     tail_lost: bool = False
     """The broker lost acknowledged tasks, so they were released again: a worker may still tell when they first were."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from faults import checker, evidence
 from faults.checker import Expected
 from faults.disk import can_trace
+from faults.evidence import Evidence
 from faults.injection import Injection
 from faults.schedule import POWER_LOST, Schedule
 from faults.world import World
@@ -23,8 +25,8 @@ END_SECONDS = 90.0
 GONE_SECONDS = 10.0
 WORKERS = 2
 MAX_ATTEMPTS = 4
-_FORGETS = {"broker-killed", POWER_LOST}
-"""After these the broker may have forgotten what workers had taken."""
+_FORGETS = {"broker-killed", "disk-full", POWER_LOST}
+"""After these the broker may have forgotten what workers had taken: what was not written yet, or could not be."""
 _AS_NEEDED = {
     "minReplicas": 0,
     "maxReplicas": 3,
@@ -98,20 +100,33 @@ async def run(schedule: Schedule, folder: Path) -> Verdict:
 
 async def _drive(world: World, schedule: Schedule, verdict: Verdict) -> None:
     waiting = evidence.Waiting(world.run.uid)
-    watching = asyncio.create_task(waiting.watch(world.broker.url))
+    async with _beside(waiting.watch(world.broker.url)):
+        found = await _see_to_its_end(world, schedule, verdict)
+    if found is None:
+        return
+    await world.end_processes()
+    await _until(lambda: not world.processes(), GONE_SECONDS)
+    left = tuple(f"{process.pid} {process.command}" for process in world.processes())
+    _judge(replace(found, processes=left, most_waiting=waiting.most), schedule, verdict)
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
     try:
-        await _judge(world, schedule, verdict, waiting)
+        yield
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
-async def _judge(world: World, schedule: Schedule, verdict: Verdict, waiting: evidence.Waiting) -> None:
+async def _see_to_its_end(world: World, schedule: Schedule, verdict: Verdict) -> Evidence | None:
+    """Start, faults, and the end of the run; what it has left, where there is any."""
     loop = asyncio.get_running_loop()
     begins = (lambda: world.engine is not None) if schedule.from_start else world.log.exists
     if not await _until(begins, START_SECONDS):
         verdict.violations.append(f"not begun within {START_SECONDS:g} s")
-        return
+        return None
     injection = Injection(world, sync_always=schedule.sync_always)
     await injection.run(schedule)
     verdict.done, verdict.skipped = injection.done, injection.skipped
@@ -120,17 +135,17 @@ async def _judge(world: World, schedule: Schedule, verdict: Verdict, waiting: ev
     verdict.recovery = loop.time() - healed
     if trouble := world.trouble():
         verdict.violations.append(f"the trial itself failed: {trouble}")
-        return
+        return None
     stored = world.store.load()
     assert stored is not None
     status = stored.to_wire().get("status") or {}
     found = await evidence.gather(world.broker.url, world.run.uid, world.log, status)
     if not ended:
         verdict.violations.append(f"not ended {END_SECONDS:g} s after the last fault: {status.get('tasks')}")
-    await world.end_processes()
-    await _until(lambda: not world.processes(), GONE_SECONDS)
-    left = tuple(f"{process.pid} {process.command}" for process in world.processes())
-    found = replace(found, processes=left, most_waiting=waiting.most)
+    return found
+
+
+def _judge(found: Evidence, schedule: Schedule, verdict: Verdict) -> None:
     expected = Expected(
         schedule.tasks,
         schedule.rate,
