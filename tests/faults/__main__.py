@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -29,18 +30,30 @@ def main(arguments: list[str]) -> int:
     if options.show:
         print("\n".join(str(schedule.draw(seed)) for seed in seeds))
         return 0
-    verdicts = asyncio.run(_all(seeds, options.jobs))
+    try:
+        verdicts = asyncio.run(_all(seeds, options.jobs))
+    except asyncio.CancelledError:
+        print("interrupted")
+        return 130
     print(closing_line(verdicts))
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 
 async def _all(seeds: range, jobs: int) -> list[Verdict]:
+    this = asyncio.current_task()
+    assert this is not None
+    for number in (signal.SIGINT, signal.SIGTERM):  # either way nothing is left running
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     slots = asyncio.Semaphore(jobs)
 
     async def one(seed: int) -> Verdict:
         async with slots:
             folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
-            verdict = await trial.run(schedule.draw(seed), folder)
+            try:
+                verdict = await trial.run(schedule.draw(seed), folder)
+            except asyncio.CancelledError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
             print(told(verdict), flush=True)
             if verdict.holds:
                 shutil.rmtree(folder, ignore_errors=True)
