@@ -48,9 +48,10 @@ async def _out(r: EngineRig, seconds: float, rate: int) -> list[Bound]:
         await until(lambda: len(r.broker.stored) > before and len(r.labour.calls) > calls, every=0.01)
         recovery = loop.time() - back
         await r.ends(seconds=36_000)
-    assert_exactly_once(r.broker, r.run.status.tasks.total if r.run.status.tasks else 0)
     tasks = r.run.status.tasks
     assert tasks is not None
+    assert tasks.total is not None
+    assert_exactly_once(r.broker, tasks.total)
     return [
         same("workers asked for while it is away: fewest, most", (fewest, most), (workers, workers)),
         same("what the condition Ready says meanwhile", said, "BrokerUnavailable"),

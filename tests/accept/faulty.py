@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accept.bound import Bound, at_least, at_most, same, told
 from faults import power_cut, schedule, trial
-from faults.disk import can_trace
+from faults.strace import can_trace
 
 
 def schedules(folder: Path, *, seeds: range) -> Iterator[Bound]:

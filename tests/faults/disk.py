@@ -14,13 +14,13 @@ import shutil
 import signal
 import subprocess
 import time
-from functools import cache
 from pathlib import Path
+
+from faults.strace import ATTACH_SECONDS, is_traced
 
 _BYTES = 96 << 20
 _CALLS = "pwrite64,fsync,fdatasync"
 """With which nats-server writes its blocks (seen with strace, nats-server 2.15)."""
-_ATTACH_SECONDS = 10.0
 
 
 class SmallDisk:
@@ -67,7 +67,7 @@ class SlowDisk:
         self._strace = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
-        deadline = time.monotonic() + _ATTACH_SECONDS
+        deadline = time.monotonic() + ATTACH_SECONDS
         while not is_traced(pid) and self._strace.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
@@ -80,32 +80,3 @@ class SlowDisk:
             except subprocess.TimeoutExpired:
                 strace.kill()
                 strace.wait()
-
-
-@cache
-def can_trace() -> bool:
-    """Whether strace is installed, and may attach to a process of this user (a container or Yama may forbid it)."""
-    if shutil.which("strace") is None:
-        return False
-    victim = subprocess.Popen(["sleep", "60"])
-    strace = subprocess.Popen(
-        ["strace", "--quiet=all", "--output=/dev/null", f"--attach={victim.pid}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + _ATTACH_SECONDS
-        while not (traced := is_traced(victim.pid)) and strace.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return traced
-    finally:
-        for process in (strace, victim):
-            process.kill()
-            process.wait()
-
-
-def is_traced(pid: int) -> bool:
-    try:
-        return "TracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False

@@ -9,9 +9,9 @@ import signal
 import time
 from collections import Counter
 
-from faults.disk import can_trace
 from faults.proxy import Link
 from faults.schedule import POWER_LOST, Fault, Schedule
+from faults.strace import can_trace
 from faults.world import World
 
 _SILENT_SECONDS = 1.0

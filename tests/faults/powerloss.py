@@ -36,96 +36,14 @@ written back, acknowledged or not: the newest tasks and outcomes, and of a run t
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faults.disk import is_traced
+from faults.strace import Call
 
-_CALLS = (
-    "openat,close,lseek,write,pwrite64,fsync,fdatasync,ftruncate,mkdirat,"
-    "rename,renameat,renameat2,unlink,unlinkat"
-)
-_DATA_BYTES = 16 << 20
-"""Of one write, recorded at most: above nats-server's largest block."""
-
-
-class Tracer:
-    """Records what a server does to its files."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-        self._strace: subprocess.Popen[bytes] | None = None
-
-    def attach(self, pid: int) -> None:
-        """Return when it records. Before ``pid`` has anything open that matters: files are known by their opening."""
-        command = ["strace", "--follow-forks", "--quiet=all", "-ttt", "-y", "-xx", f"--attach={pid}"]
-        command += [f"--string-limit={_DATA_BYTES}", f"--output={self.trace}", f"--trace={_CALLS}"]
-        self._strace = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        deadline = time.monotonic() + 10
-        while not is_traced(pid) and self._strace.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if not is_traced(pid):
-            self.stop()
-            raise RuntimeError("strace can't trace here")
-
-    def stop(self) -> None:
-        """Let go of the server, where it still runs, and write the trace to its end."""
-        strace, self._strace = self._strace, None
-        if strace is None:
-            return
-        strace.send_signal(signal.SIGTERM)
-        try:
-            strace.wait(30)
-        except subprocess.TimeoutExpired:
-            strace.kill()
-            strace.wait()
-
-
-# --- the trace ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One system call that has succeeded."""
-
-    time: float
-    """When it began: seconds since the epoch."""
-    name: str
-    arguments: str
-    result: str
-
-
-_LINE = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
-_UNFINISHED = " <unfinished ...>"
-_RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)")
-_CALL = re.compile(r"(\w+)\((.*)\)\s+= (\S+.*)", re.DOTALL)
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 _DESCRIPTOR = re.compile(r"(\d+)(?:<(.*?)>)?")
-
-
-def calls(lines: Iterable[str]) -> Iterator[Call]:
-    """In the order in which they returned: strace splits those during which another thread's came."""
-    begun: dict[str, tuple[float, str]] = {}
-    for line in lines:
-        if not (found := _LINE.match(line)):
-            continue
-        thread, at, text = found[1], float(found[2]), found[3].rstrip("\n")
-        if text.endswith(_UNFINISHED):
-            begun[thread] = (at, text.removesuffix(_UNFINISHED))
-            continue
-        if resumed := _RESUMED.match(text):
-            if thread not in begun:
-                continue
-            at, start = begun.pop(thread)
-            text = start + resumed[2]
-        if (call := _CALL.fullmatch(text)) and not call[3].startswith(("-1", "?")):
-            yield Call(at, call[1], call[2], call[3])
 
 
 def _strings(arguments: str) -> list[bytes]:

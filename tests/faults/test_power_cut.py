@@ -17,8 +17,8 @@ import pytest
 from nats.aio.client import Client
 
 from faults import power_cut
-from faults.disk import can_trace
-from faults.powerloss import Call, Tracer, calls, disk_after
+from faults.powerloss import disk_after
+from faults.strace import Call, Tracer, calls, can_trace
 from support.nats_server import NatsServer
 
 pytestmark = pytest.mark.skipif(

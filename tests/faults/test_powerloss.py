@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.powerloss import calls, disk_after
+from faults.powerloss import disk_after
+from faults.strace import calls
 
 ROOT = Path("/store")
 

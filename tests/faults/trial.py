@@ -12,10 +12,10 @@ from typing import Any
 
 from faults import checker, evidence
 from faults.checker import Expected
-from faults.disk import can_trace
 from faults.evidence import Evidence
 from faults.injection import Injection
 from faults.schedule import POWER_LOST, Schedule
+from faults.strace import can_trace
 from faults.world import World
 
 START_SECONDS = 60.0

@@ -25,8 +25,9 @@ from typing import Any, Self
 from faults import handlers
 from faults.disk import SlowDisk, SmallDisk
 from faults.engine import ACK_WAIT_SECONDS, read_text, replace_text
-from faults.powerloss import Tracer, calls, disk_after
+from faults.powerloss import disk_after
 from faults.proxy import Link
+from faults.strace import Tracer, calls
 from jobrun_operator.api import JobRun
 from jobrun_operator.core.worker_settings import worker_settings
 from jobrun_operator.local.keeper import Keeper
