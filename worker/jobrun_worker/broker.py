@@ -127,11 +127,12 @@ class Broker:
             error = answer.get("error")
             if error is None:
                 return int(answer["seq"])
-        except (ValueError, KeyError, AttributeError) as bad:
+            code, text = error.get("err_code"), error.get("description")
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as bad:
             raise BrokerUnavailable(f"not an answer of JetStream: {message.data[:200]!r}") from bad
-        if error.get("err_code") == wire.WRONG_LAST_SEQUENCE:
-            raise WrongLastSequence(str(error.get("description")))
-        raise BrokerUnavailable(f"{error.get('description')} (error {error.get('err_code')})")
+        if code == wire.WRONG_LAST_SEQUENCE:
+            raise WrongLastSequence(str(text))
+        raise BrokerUnavailable(f"{text} (error {code})")
 
     async def last(self, stream: str, subject: str) -> Stored | None:
         """The last message of ``subject``, read directly (ADR-31); None: there is none."""

@@ -38,6 +38,7 @@ def raised_at(error: BaseException) -> str:
 
 def shorten(text: str, ending: str = "", longest: int = LONGEST) -> str:
     """``text`` and ``ending`` in at most ``longest`` characters; of the text, the beginning is kept."""
+    text = text.encode(errors="backslashreplace").decode()  # half a surrogate pair can't be written anywhere
     room = longest - len(ending)
     if len(text) > room:
         text = text[: room - 1] + "…"

@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from jobrun_worker.metrics import WorkerMetrics
+from jobrun_worker.serving import Port
 from jobrun_worker.worker import Worker
 
 _CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -17,29 +18,23 @@ class Health:
     def __init__(self, worker: Worker, metrics: WorkerMetrics, host: str, port: int) -> None:
         self._worker = worker
         self._metrics = metrics
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics_page)
-        self._runner = web.AppRunner(app, access_log=None)
-        self._host = host
-        self._port = port
+        pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics_page}
+        self._port = Port(pages, host, port)
 
     async def start(self) -> None:
         """Raises OSError where the port is taken."""
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await self._port.start()
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        await self._port.stop()
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _healthz(self) -> web.Response:
         return _answer(alive(self._worker, asyncio.get_running_loop().time()))
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self) -> web.Response:
         return _answer(ready(self._worker))
 
-    async def _metrics_page(self, _: web.Request) -> web.Response:
+    async def _metrics_page(self) -> web.Response:
         self._metrics.in_flight.set(self._worker.held)
         self._metrics.running.set(self._worker.running)
         body = generate_latest(self._metrics.registry)

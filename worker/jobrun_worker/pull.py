@@ -193,7 +193,10 @@ class Puller:
                 self._wake.set()
             return
         headers = message.headers or {}
-        status, request = headers.get("Status", ""), int(message.subject.rpartition(".")[2])
+        status, token = headers.get("Status", ""), message.subject.rpartition(".")[2]
+        if not (token.isascii() and token.isdigit()):
+            return  # no status of the broker's
+        request = int(token)
         if status == "100":
             lane.heartbeat(request, now)
             self._failures = 0

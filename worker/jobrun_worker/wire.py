@@ -36,6 +36,10 @@ PAYLOAD_MARGIN = 64 * 1024
 """Bytes of the broker's ``max_payload`` kept for headers: a larger task payload is refused."""
 
 
+_NO_TIME = 253_402_300_800_000_000_000
+"""Nanoseconds since the epoch at the beginning of the year 10000, which RFC 3339 can't write."""
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Streams and subjects of one installation; ``prefix`` is a setting, ``jobrun`` by default."""
@@ -99,6 +103,8 @@ class Delivery:
             raise ValueError(f"not a JetStream reply subject: {reply!r}")
         start = 2 if len(tokens) == 9 else 4
         delivered, sequence, _, timestamp, pending = map(int, tokens[start + 2 : start + 7])
+        if sequence < 1 or delivered < 1 or not 0 <= timestamp < _NO_TIME:
+            raise ValueError(f"not a delivery of JetStream: {reply!r}")
         return cls(index=sequence - 1, delivered=delivered, released_ns=timestamp, pending=pending)
 
 
@@ -144,7 +150,7 @@ class Outcome:
             started_at=headers.get("Jobrun-Started-At", ""),
             finished_at=headers.get("Jobrun-Finished-At", ""),
             reason=headers.get("Jobrun-Reason", ""),
-            error=str(json.loads(error)) if error else "",
+            error=str(_json(error)) if error else "",
         )
 
 
@@ -168,7 +174,7 @@ class AttemptRecord:
     @classmethod
     def decode(cls, body: bytes) -> AttemptRecord:
         """Raises ValueError where the record is not one of ours."""
-        value: Any = json.loads(body)
+        value = _json(body)
         if not isinstance(value, dict):
             raise ValueError("an attempt record is a JSON object")
         failures, returns, error = value.get("failures"), value.get("returns"), value.get("error", "")
@@ -177,3 +183,11 @@ class AttemptRecord:
                 "an attempt record has whole numbers 'failures' and 'returns' and a text 'error'"
             )
         return cls(failures=max(0, failures), returns=max(0, returns), error=error)
+
+
+def _json(text: str | bytes) -> Any:
+    """Raises ValueError, also for what is nested too deep to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None

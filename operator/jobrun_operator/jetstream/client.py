@@ -179,14 +179,14 @@ class JetStream:
     async def api(self, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Raises NotFound, Refused, BrokerBusy, BrokerUnavailable."""
         reply = await self.request(f"$JS.API.{subject}", json.dumps(body).encode() if body else b"")
-        return checked(json.loads(reply.data), subject)
+        return checked(decoded(reply.data, subject), subject)
 
     async def publish(
         self, subject: str, body: bytes, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """Store one message and wait for its acknowledgement. Raises Conflict where an expectation fails."""
         reply = await self.request(subject, body, headers)
-        return checked(json.loads(reply.data), subject)
+        return checked(decoded(reply.data, subject), subject)
 
     async def request(
         self,
@@ -222,6 +222,19 @@ def obey_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+def decoded(data: bytes, what: str) -> dict[str, Any]:
+    """An answer's JSON object. Raises BrokerUnavailable for anything else, which says nothing about what was asked."""
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        answer = None
+    error = (answer or {}).get("error") if isinstance(answer, dict | None) else answer
+    codes = [error.get("code", 0), error.get("err_code", 0)] if isinstance(error, dict) else [error or 0]
+    if not isinstance(answer, dict) or not all(isinstance(code, int) for code in codes):
+        raise BrokerUnavailable(f"not an answer of JetStream to {what}: {data[:100]!r}")
+    return answer
 
 
 def checked(answer: dict[str, Any], what: str) -> dict[str, Any]:

@@ -28,6 +28,9 @@ KEEPS_RESULTS = {"jobrun-keeps-results": "true"}
 NO_RESULTS = {"jobrun-keeps-results": "false"}
 """Whether there is a result for each success: true only where they were kept from the first task on."""
 
+_DIGITS = 20
+"""As many a sequence has at most; nothing longer is a count of ours."""
+
 _MAX_PULLS = 4096
 """Pull requests that may wait at a consumer: above two for each of 1000 workers."""
 
@@ -68,7 +71,7 @@ def metadata(
 def source_of(meta: Mapping[str, str]) -> SourceSummary | None:
     """The source that a stream was made for; None where the metadata is not ours."""
     count = meta.get("jobrun-source-count", "")
-    if not count.isdigit():
+    if not (count.isascii() and count.isdigit() and len(count) < _DIGITS):
         return None
     return SourceSummary(
         count=int(count),

@@ -8,14 +8,13 @@ releases at the same time. After an error nothing is known: the caller reads ``l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import nats.errors
 from nats import nuid
 
 from jobrun_operator.errors import BrokerUnavailable
-from jobrun_operator.jetstream.client import JetStream, checked
+from jobrun_operator.jetstream.client import JetStream, checked, decoded
 from jobrun_worker import wire
 from jobrun_worker.wire import Names
 
@@ -48,4 +47,4 @@ class JetStreamPublisher:
             raise BrokerUnavailable(f"releasing stopped in mid-batch ({type(error).__name__})") from error
         commit = {wire.BATCH_ID: batch, wire.BATCH_SEQUENCE: str(len(payloads)), wire.BATCH_COMMIT: "1"}
         reply = await self._js.request(subject, payloads[-1], commit)
-        return int(checked(json.loads(reply.data), subject)["seq"])
+        return int(checked(decoded(reply.data, subject), subject)["seq"])

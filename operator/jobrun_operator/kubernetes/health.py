@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from jobrun_operator.errors import EnvironmentFault
 from jobrun_operator.metrics import OperatorMetrics
+from jobrun_worker.serving import Port
 
 MOST_BEAT_AGE = 120.0
 """Seconds: above every time-out that one turn of the fleet's loop may meet in a row."""
@@ -37,32 +38,26 @@ class Health:
         self.ready: Trouble = lambda: "starting"
         self.before_metrics: Callable[[], Awaitable[None]] = _nothing
         """Awaited before metrics are shown, to bring gauges up to date."""
-        app = web.Application()
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._page)
-        self._runner = web.AppRunner(app, access_log=None)
+        pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._page}
+        self._pages = Port(pages, "0.0.0.0", port)  # noqa: S104  # probes come from outside of the pod
 
     async def start(self) -> int:
         """Returns the port. Raises EnvironmentFault where it is taken."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "0.0.0.0", self._port)  # noqa: S104  # probes come from outside of the pod
         try:
-            await site.start()
+            return await self._pages.start()
         except OSError as error:
             raise EnvironmentFault(f"port {self._port} can't be used for /healthz: {error}") from error
-        return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        await self._pages.stop()
 
-    async def _healthz(self, _: web.Request) -> web.Response:
+    async def _healthz(self) -> web.Response:
         return _answer(self.alive())
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self) -> web.Response:
         return _answer(self.alive() or self.ready())
 
-    async def _page(self, _: web.Request) -> web.Response:
+    async def _page(self) -> web.Response:
         await self.before_metrics()
         return web.Response(
             body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}

@@ -107,7 +107,7 @@ class PythonHandler:
     async def __call__(self, payload: bytes, task: Task) -> bytes:
         try:
             value = json.loads(payload)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Fail(f"the payload is not JSON: {error}") from None
         arguments = (value, task) if self._takes_task else (value,)
         if self._asynchronous:
