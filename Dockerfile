@@ -3,7 +3,7 @@
 #     docker build --target operator --tag jobrun-operator .
 #     docker build --target worker --tag jobrun-worker .
 #
-# What is installed is what constraints.txt says, built from wheels, so no compiler is ever needed. For the same bytes
+# What is installed is what constraints.txt says, from wheels, so no compiler is ever needed. For the same bytes
 # at every build, name the base by digest (--build-arg BASE=python:3.11.14-slim-bookworm@sha256:...) and let BuildKit
 # set the times of files too: SOURCE_DATE_EPOCH=$(git log -1 --pretty=%ct) docker buildx build
 # --output type=image,rewrite-timestamp=true ...
@@ -18,8 +18,11 @@ ARG SOURCE_DATE_EPOCH=0
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY constraints.txt ./
-# The backend comes from constraints.txt as well: an isolated build would take the newest one.
-RUN pip install --no-cache-dir --constraint constraints.txt hatchling
+# The backends come from constraints.txt as well: an isolated build would take the newest ones. nkeys, by which a .creds
+# file logs in, is pure Python and published as source alone: its wheel is made here.
+RUN pip install --no-cache-dir --constraint constraints.txt hatchling setuptools && \
+    SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} \
+    pip wheel --no-cache-dir --no-deps --no-build-isolation --constraint constraints.txt --wheel-dir /wheels nkeys
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 COPY worker worker
@@ -47,7 +50,7 @@ ARG SOURCE_DATE_EPOCH=0
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     --mount=type=bind,source=constraints.txt,target=/constraints.txt \
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PIP_ROOT_USER_ACTION=ignore \
-    pip install --no-cache-dir --only-binary :all: --constraint /constraints.txt \
+    pip install --no-cache-dir --only-binary :all: --find-links /wheels --constraint /constraints.txt \
         "jobrun[worker] @ file://$(echo /wheels/jobrun-*.whl)"
 ARG VERSION=0.0.0
 ARG REVISION=unknown
@@ -65,7 +68,7 @@ ARG SOURCE_DATE_EPOCH=0
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     --mount=type=bind,source=constraints.txt,target=/constraints.txt \
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} PIP_ROOT_USER_ACTION=ignore \
-    pip install --no-cache-dir --only-binary :all: --constraint /constraints.txt \
+    pip install --no-cache-dir --only-binary :all: --find-links /wheels --constraint /constraints.txt \
         "jobrun[operator] @ file://$(echo /wheels/jobrun-*.whl)"
 ARG VERSION=0.0.0
 ARG REVISION=unknown
