@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from jobrun_operator.api import JobRun, Phase
+from jobrun_operator.api import ConditionType, JobRun, Phase
 
 _LATENCIES = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 """Seconds."""
@@ -52,7 +52,9 @@ OLDEST_WAITING = RunMetric(
     "broker does not say.",
 )
 
-RUN_METRICS = (TASKS, RELEASED, REDELIVERIES, REPLICAS, PHASE, RELEASE_LAG, OLDEST_WAITING)
+HELD = RunMetric("jobrun_held", "1 while a run is held because a handler is throttled, else 0.")
+
+RUN_METRICS = (TASKS, RELEASED, REDELIVERIES, REPLICAS, PHASE, RELEASE_LAG, OLDEST_WAITING, HELD)
 
 
 class OperatorMetrics:
@@ -132,6 +134,7 @@ class _RunCollector(Collector):
             lag = release_lag(run, datetime.now(UTC))
             if lag is not None:
                 families[RELEASE_LAG].add_metric(where, lag)
+            families[HELD].add_metric(where, float(status.is_true(ConditionType.HELD)))
             families[PHASE].add_metric([*where, (status.phase or Phase.PENDING).value], 1)
             families[REPLICAS].add_metric([*where, "desired"], status.replicas or 0)
             families[REPLICAS].add_metric([*where, "ready"], status.ready_replicas or 0)

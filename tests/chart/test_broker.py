@@ -212,7 +212,6 @@ WORKER_MAY_NOT = [
     f"jobrun.work.{UID}",  # would take the index of a task
     "jobrun.event.team.backfill.Completed",
     "$KV.jobrun_status.team.backfill",
-    f"$KV.jobrun_control.{UID}",
     "$JS.API.INFO",
     "$JS.API.STREAM.LIST",
     "$JS.API.STREAM.NAMES",

@@ -21,6 +21,7 @@ from jobrun_operator.engine.ports import WorkersState
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from jobrun_operator.errors import JobRunError
 from jobrun_operator.jetstream.client import JetStream, close, connect
+from jobrun_operator.jetstream.holds import JetStreamHolds
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
@@ -92,6 +93,8 @@ async def main(folder: Path, url: str) -> int:
         except JobRunError as error:
             logging.warning("%s", error)
             return NO_BROKER
+        holds = JetStreamHolds(js, settings.names)
+        await holds.open()
         ports = Ports(
             streams=streams,
             observer=JetStreamObserver(js, settings),
@@ -101,6 +104,7 @@ async def main(folder: Path, url: str) -> int:
             statuses=store,
             events=_NoEvents(),
             workers=AskedWorkers(folder),
+            holds=holds,
             open_source=lambda run: open_source(
                 run.spec.tasks, namespace=run.namespace, ports=SourcePorts(), max_payload=1 << 20
             ),

@@ -14,6 +14,7 @@ from jobrun_operator.engine.ports import TaskSource
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from support.listed_source import ListedSource
 from support.memory_broker import MemoryBroker
+from support.memory_holds import MemoryHolds
 from support.memory_labour import Labour
 from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
 from support.memory_workers import MemoryWorkers
@@ -52,6 +53,7 @@ class EngineRig:
     audit: MemoryAudit = field(default_factory=MemoryAudit)
     events: MemoryEvents = field(default_factory=MemoryEvents)
     live: MemoryLiveStatus = field(default_factory=MemoryLiveStatus)
+    holds: MemoryHolds = field(default_factory=MemoryHolds)
     settings: EngineSettings = field(default_factory=EngineSettings)
     open_source: Callable[[JobRun], TaskSource] | None = None
     engine: RunEngine = field(init=False)
@@ -84,6 +86,7 @@ class EngineRig:
             statuses=self.statuses,
             events=self.events,
             workers=self.workers,
+            holds=self.holds,
             open_source=self.open_source or (lambda run: self.source),
             now=lambda: EPOCH + timedelta(seconds=_clock()),
         )

@@ -20,7 +20,7 @@ from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from jobrun_worker import wire
+from jobrun_worker import holding, wire
 from jobrun_worker.address import WORKER_INBOX
 from jobrun_worker.client import LastingClient
 from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
@@ -143,6 +143,14 @@ class Broker:
         if SEQUENCE not in headers:
             raise BrokerUnavailable(f"direct get of {subject}: {headers}")
         return Stored(int(headers[SEQUENCE]), headers, message.data)
+
+    async def now(self, stream: str) -> int:
+        """How late it is at the broker: nanoseconds since the epoch, by the answer to a question about ``stream``."""
+        message = await self._request(f"$JS.API.STREAM.INFO.{stream}", b"", None)
+        try:
+            return holding.nanoseconds(json.loads(message.data)["ts"])
+        except (ValueError, KeyError, TypeError) as bad:
+            raise BrokerUnavailable(f"not an answer of JetStream: {message.data[:200]!r}") from bad
 
     async def flush(self, timeout: float = REQUEST_TIMEOUT) -> None:
         """Return when the broker has taken all that was published."""

@@ -6,7 +6,7 @@
     result    -> after_run  -> Complete  it is done
                                Bury      its dead letter is due
                                Again     store the record, then deliver it again after ``delay``
-                               Pause     the same, and this worker takes nothing for ``seconds``
+                               Pause     the same, and nobody takes anything for ``seconds``
     given back -> hand_back            the record to store before it is delivered again
 
 Deliveries are not attempts: JetStream also counts one for a task that was handed back, or that was in a worker
@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from jobrun_worker.holding import MOST_SECONDS
 from jobrun_worker.wire import AttemptRecord
 
 MAX_ATTEMPTS = "MaxAttempts"
@@ -27,7 +28,7 @@ HANDLER_FAILED = "HandlerFailed"
 WORKER_LOST = "WorkerLost"
 """Reason of a dead letter: as often as the run allows attempts, the worker that had the task went without a word."""
 
-MAX_HOLD_SECONDS = 3600.0
+MAX_HOLD_SECONDS = MOST_SECONDS
 """The longest pause that a handler can ask for at once."""
 MIN_HOLD_SECONDS = 1.0
 """The shortest: a pause uses no attempt, so without a bound a task could come back in a tight loop."""
@@ -71,7 +72,7 @@ class Again:
 class Pause:
     record: AttemptRecord
     seconds: float
-    """How long the worker takes nothing, and this task stays away."""
+    """How long the run is held, and this task stays away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The pause that a handler asks for with ``Throttled``: this worker takes nothing until it is over."""
+"""The pause of this worker while its run is held: it takes nothing, and hands back what has not begun."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ class Hold:
         """Seconds."""
         return max(0.0, self._until - self._loop.time())
 
-    def begin(self, seconds: float, reason: str) -> None:
-        """Of several pauses the one that ends last counts. What has not begun goes back for as long."""
+    def begin(self, seconds: float, reason: str) -> bool:
+        """Of several pauses the one that ends last counts; False: there is one that ends later. What has not begun
+        goes back for as long."""
         until = self._loop.time() + seconds
         if until <= self._until:
-            return
-        log.info("takes no tasks for %.1f s: %s", seconds, reason)
+            return False
+        if until - self._until > 1.0:  # the same hold, heard again, is told once
+            log.info("takes no tasks for %.1f s: %s", seconds, reason)
         self._until = until
         if self._release is not None:
             self._release.cancel()
         self._gate.refuse(HOLD)
         self._puller.block(HOLD)
         self._release = self._loop.call_at(until, self._end)
+        return True
 
     def close(self) -> None:
         if self._release is not None:

@@ -31,6 +31,7 @@ from jobrun_worker.held import Held
 from jobrun_worker.hold import Hold
 from jobrun_worker.retrying import until_available
 from jobrun_worker.settings import WorkerSettings
+from jobrun_worker.shared_hold import SharedHold
 from jobrun_worker.store import Store
 from jobrun_worker.wire import AttemptRecord, Outcome, format_time
 
@@ -40,7 +41,9 @@ ACK = b"+ACK"
 
 
 class Settlement:
-    def __init__(self, settings: WorkerSettings, broker: Broker, store: Store, hold: Hold) -> None:
+    def __init__(
+        self, settings: WorkerSettings, broker: Broker, store: Store, hold: Hold, shared_hold: SharedHold
+    ) -> None:
         self._settings = settings
         self._policy = RetryPolicy(
             settings.max_attempts, settings.retry_initial_delay_seconds, settings.retry_max_delay_seconds
@@ -48,6 +51,7 @@ class Settlement:
         self._broker = broker
         self._store = store
         self._hold = hold
+        self._shared_hold = shared_hold
 
     async def settle(self, held: Held, result: Result) -> str:
         """End an attempt; returns the outcome that metrics count."""
@@ -56,7 +60,7 @@ class Settlement:
             return outcomes.SUCCEEDED
         finished = time.time_ns()
         if isinstance(result, Paused):
-            self._hold.begin(hold_seconds(result.seconds), result.reason)
+            self._shared_hold.begin(hold_seconds(result.seconds), result.reason)
         verdict = await self._decide(held, result)
         if isinstance(verdict, Complete):
             await self._end(held, self._outcome(held, finished, verdict.attempts, verdict.body))

@@ -29,6 +29,7 @@ from jobrun_worker.pull import Puller
 from jobrun_worker.retrying import until_available
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.settlement import Settlement
+from jobrun_worker.shared_hold import SharedHold
 from jobrun_worker.store import Store
 from jobrun_worker.wire import Delivery, Names
 
@@ -57,8 +58,9 @@ class Worker:
             self._arrived,
         )
         self._hold = Hold(self._gate, self.puller)
+        self._shared_hold = SharedHold(self.broker, names, settings.uid, self._hold)
         self._store = Store(self.broker, names, settings.uid)
-        self._settlement = Settlement(settings, self.broker, self._store, self._hold)
+        self._settlement = Settlement(settings, self.broker, self._store, self._hold, self._shared_hold)
         self._attempts = Attempts(settings, handler, self.stop)
         self._alone: Held | None = None
         self._stop = asyncio.Event()
@@ -117,9 +119,11 @@ class Worker:
             return self._code
         await self._handler.open()
         self._spawn(self._keep_alive())
+        self._spawn(self._shared_hold.run())
         self._spawn(self.puller.run())
         try:
             log.info("ready: %d tasks at a time", self._settings.concurrency)
+            await self._shared_hold.first()
             self.puller.start()
             await self._stop.wait()
             await self._drain()
@@ -202,6 +206,7 @@ class Worker:
         self._metrics.connected.set(1)
         self._handler.limit_result(self.broker.max_body)
         self.puller.wake()
+        self._shared_hold.wake()
         if self._held:
             self._spawn(self._touch())
 

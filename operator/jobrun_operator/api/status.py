@@ -59,6 +59,7 @@ class ConditionType(StrEnum):
     FAILURE_TARGET = "FailureTarget"
     FAILED = "Failed"
     FINISHED = "Finished"
+    HELD = "Held"
     SUSPENDED = "Suspended"
     READY = "Ready"
     STALLED = "Stalled"

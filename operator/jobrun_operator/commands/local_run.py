@@ -31,6 +31,7 @@ from jobrun_operator.engine.ports import LiveStatus, RunRef
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from jobrun_operator.errors import EnvironmentFault, InputError, SourceUnavailable
 from jobrun_operator.jetstream.client import JetStream, close, connect
+from jobrun_operator.jetstream.holds import JetStreamHolds
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects, digest_of
 from jobrun_operator.jetstream.observer import JetStreamObserver
@@ -204,6 +205,8 @@ class LocalRun:
         )
         streams = JetStreamWorkStreams(js, settings)
         await streams.provision_installation()
+        holds = JetStreamHolds(js, settings.names)
+        await holds.open()
         with Progress(self._console, run) as progress:
             sources = SourcePorts(objects=NatsObjects(js.client))
             ports = Ports(
@@ -215,6 +218,7 @@ class LocalRun:
                 statuses=self._store,
                 events=_NoEvents(),
                 workers=workers,
+                holds=holds,
                 open_source=lambda run: open_source(
                     run.spec.tasks,
                     namespace=run.namespace,

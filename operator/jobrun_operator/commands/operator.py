@@ -25,6 +25,7 @@ from jobrun_operator.engine.run import EngineSettings, Ports
 from jobrun_operator.engine.shared import SharedObserver
 from jobrun_operator.errors import Gone, JobRunError
 from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream, connect
+from jobrun_operator.jetstream.holds import JetStreamHolds
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects
 from jobrun_operator.jetstream.observer import JetStreamObserver
@@ -134,6 +135,7 @@ class Operator:
             )
             await self._wait("the broker", JetStreamWorkStreams(js, layout).provision_installation)
             parts = _Parts(settings, self._metrics, api, js, layout)
+            await self._wait("the broker", parts.holds.open)
             watch = JobRunWatch(
                 configuration,
                 settings.watch_namespaces,
@@ -196,6 +198,7 @@ class _Parts:
             ack_wait_seconds=settings.ack_wait_seconds,
             nats_secret=settings.worker_nats_secret,
         )
+        self.holds = JetStreamHolds(js, layout.names)
         ports = Ports(
             streams=JetStreamWorkStreams(js, layout),
             observer=SharedObserver(JetStreamObserver(js, layout)),
@@ -205,6 +208,7 @@ class _Parts:
             statuses=AnnouncedStatuses(KubeStatuses(api, budget), events),
             events=events,
             workers=DeploymentWorkers(api, self.deployments, self.pods, secrets, budget, place),
+            holds=self.holds,
             open_source=lambda run: open_source(
                 run.spec.tasks,
                 namespace=run.namespace,

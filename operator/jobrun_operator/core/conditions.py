@@ -32,6 +32,8 @@ class Standing:
     failing: Fault | None = None
     trouble: Fault | None = None
     """What is in the run's way for now."""
+    hold: Fault | None = None
+    """Why nothing is begun for a while; a run that is held is as ready as one that waits for its rate."""
 
 
 def render(
@@ -75,6 +77,7 @@ def _wanted(at: Standing) -> dict[ConditionType, tuple[ConditionStatus, str, str
         ConditionType.FAILED: when(failed),
         ConditionType.FINISHED: when(at.phase.is_final),
         ConditionType.SUSPENDED: when(at.phase == Phase.SUSPENDED),
+        ConditionType.HELD: when(at.hold is not None, at.hold),
         ConditionType.READY: when(ready, at.failing or at.trouble),
         ConditionType.STALLED: when(failed),
         ConditionType.RECONCILING: when(at.phase == Phase.PENDING, at.trouble),

@@ -36,6 +36,11 @@ class Reason(StrEnum):
     STARTED = "Started", "The tasks are checked and releasing has begun."
     SUSPENDED = "Suspended", "Releasing and delivery are stopped; set suspend to false to go on."
     RESUMED = "Resumed", "The run goes on where it was."
+    THROTTLED = (
+        "Throttled",
+        "A handler asked for a pause, as for a partner's 429; nothing is begun until it is over, by any worker.",
+    )
+    HOLD_ENDED = "HoldEnded", "The hold is over; the run goes on."
     COMPLETED = "Completed", "Every task succeeded."
     COMPLETED_WITH_FAILURES = (
         "CompletedWithFailures",

@@ -6,7 +6,7 @@ else. One conformance suite a port runs against its in-memory and its real imple
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -231,6 +231,35 @@ class Publisher(Protocol):
     async def release(self, uid: str, after: int, payloads: Sequence[bytes]) -> int:
         """Store ``payloads`` (1 to 1000) behind sequence ``after``, all or nothing; returns the new last
         sequence. Raises Conflict where ``after`` is not the last; after any other error nothing is known."""
+        ...
+
+
+# --- what holds a run -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing of the run is to be begun for ``left`` more seconds."""
+
+    left: float
+    why: str
+    """Throttled."""
+    message: str
+    id: str
+    """Of this hold; another one where it was raised again."""
+
+
+class Holds(Protocol):
+    """What workers and breakers have raised; workers obey it by themselves."""
+
+    def listen(self, uid: str, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called whenever something may have been raised for the run."""
+        ...
+
+    def forget(self, uid: str) -> None: ...
+
+    async def read(self, uid: str) -> Hold | None:
+        """None: the run is not held. Asking often costs nothing, and raises nothing."""
         ...
 
 

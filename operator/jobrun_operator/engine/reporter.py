@@ -10,6 +10,7 @@ from datetime import datetime
 from jobrun_operator.api import ConditionType, JobRun, JobRunStatus
 from jobrun_operator.core import reporting
 from jobrun_operator.core.lifecycle import Transition
+from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.ports import Audit, AuditRecord, Events, LiveStatus, RunRef, StatusWriter
 from jobrun_operator.errors import JobRunError
 
@@ -64,6 +65,20 @@ class Reporter:
             )
         log.info("%s/%s: %s: %s", run.namespace, run.name, transition.reason.value, transition.message)
         return stored
+
+    async def record(self, run: JobRun, id_: str, reason: Reason, message: str, now: datetime) -> None:
+        """Keep for the record what is no transition, before the status says it."""
+        phase = run.status.phase.value if run.status.phase else ""
+        await self._audit.record(
+            AuditRecord(f"{run.uid}.{id_}", self._run, reason.value, message, now.isoformat(), phase)
+        )
+        self._shown_at = float("-inf")
+
+    async def announce(self, run: JobRun, reason: Reason, message: str) -> None:
+        """Tell people of it, after the status says it; best effort."""
+        with contextlib.suppress(JobRunError):
+            await self._events.publish(run, reason=reason.value, message=message, warning=False)
+        log.info("%s/%s: %s: %s", run.namespace, run.name, reason.value, message)
 
     async def report(self, run: JobRun, status: JobRunStatus, *, last: bool) -> JobRun:
         """Show and write ``status`` where that is due; returns the run as stored. ``last``: no other one follows, so

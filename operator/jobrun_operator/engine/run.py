@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobrun_operator.api import JobRun, Phase
+from jobrun_operator.api import ConditionType, JobRun, LimitedBy, Phase
 from jobrun_operator.core import lifecycle
 from jobrun_operator.core.counts import Counts
 from jobrun_operator.core.lifecycle import Fault, Situation, Transition
@@ -29,6 +29,8 @@ from jobrun_operator.engine.looking import Looking
 from jobrun_operator.engine.ports import (
     Audit,
     Events,
+    Hold,
+    Holds,
     LiveStatus,
     Observer,
     Publisher,
@@ -79,6 +81,7 @@ class Ports:
     statuses: StatusWriter
     events: Events
     workers: Workers
+    holds: Holds
     open_source: Callable[[JobRun], TaskSource]
     """Raises InputError where the kind of source does not exist in this mode."""
     now: Callable[[], datetime]
@@ -114,6 +117,10 @@ class RunEngine:
             wake=self._wake.set,
         )
         self._fault: Fault | None = None
+        self._held: Hold | None = None
+        """What was raised for this run, and is not over."""
+        self._told_hold: str | None = None
+        """The id of the hold that was told; empty: that there is none; None: what an earlier engine told."""
         self._untold: Fault | None = None
         """Why the last transition could not be made."""
         self._conflicts = 0
@@ -156,6 +163,7 @@ class RunEngine:
             self._releasing.main(lambda: self.run), name=f"release {self.ref.name}"
         )
         releasing.add_done_callback(lambda _: self._wake.set())
+        self._ports.holds.listen(self.ref.uid, self._wake.set)
         try:
             while not self.done.is_set():
                 self._wake.clear()
@@ -163,10 +171,17 @@ class RunEngine:
                     releasing.result()  # what is not an error of ours is a bug, and must not look like waiting
                 await self.step()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.interval):
+                    async with asyncio.timeout(self._rest):
                         await self._wake.wait()
         finally:
+            self._ports.holds.forget(self.ref.uid)
             await end(releasing)
+
+    @property
+    def _rest(self) -> float:
+        """Seconds until the next look: a hold ends in time."""
+        interval = self._settings.interval
+        return min(interval, self._held.left) if self._held is not None else interval
 
     async def step(self) -> None:
         """Gather, decide, apply, once. What can't be done now is tried again at the next step."""
@@ -185,6 +200,7 @@ class RunEngine:
             self._settings.on_step(clock() - began)
 
     async def _step(self, now: datetime) -> None:
+        self._held = await self._ports.holds.read(self.ref.uid) if not self._holds else None
         self._set_limits()
         workers = await self._ports.workers.observe(self.ref.uid)
         reading = await self._look()
@@ -199,8 +215,11 @@ class RunEngine:
         if stopped or not self._holds:  # workers are not sent away while tasks are handed to them
             await self._scale(reading, counts, workers)
         workers = await self._ports.workers.observe(self.ref.uid)
+        notice = await self._notice_of_hold(now)
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
         self._take(await self._reporter.report(self.run, status, last=self.done.is_set()))
+        if notice is not None:
+            await self._reporter.announce(self.run, notice.reason, notice.message)
 
     async def _read_again(self) -> None:
         """Somebody wrote the resource since: look at it as it is now, and decide again."""
@@ -265,9 +284,38 @@ class RunEngine:
             errors=self._looking.errors,
             source=self._source,
             trouble=self._trouble(workers),
+            hold=self._hold_fault,
             released_per_second=self._looking.released_per_second,
             ended_per_second=self._looking.ended_per_second,
         )
+
+    @property
+    def _hold_fault(self) -> Fault | None:
+        held = self._held
+        if held is None:
+            return None
+        return Fault(Reason.named(held.why, Reason.OTHER), f"until {held.id}: {held.message or held.why}")
+
+    async def _notice_of_hold(self, now: datetime) -> Fault | None:
+        """What is to be told of a hold that has begun or ended; kept for the record already."""
+        condition = self.run.status.condition(ConditionType.HELD)
+        told = self._told_hold
+        if told is None:
+            told = str(condition.last_transition_time) if condition is not None and condition.is_true else ""
+        fault = self._hold_fault
+        if (fault is not None) == bool(told):
+            return None
+        notice = fault or Fault(Reason.HOLD_ENDED, Reason.HOLD_ENDED.sentence)
+        held = self._held.id if self._held is not None else ""
+        try:
+            await self._reporter.record(
+                self.run, f"{notice.reason.value}.{held or told}", notice.reason, notice.message, now
+            )
+        except JobRunError as error:
+            log.debug("%s/%s: not kept for the record yet: %s", self.ref.namespace, self.ref.name, error)
+            return None
+        self._told_hold = held
+        return notice
 
     def _trouble(self, workers: WorkersState) -> Fault | None:
         """What is in the run's way for now, the root first."""
@@ -295,7 +343,10 @@ class RunEngine:
         if self._holds:
             self._hold()
         elif self._releaser is not None and self._source is not None:
-            self._releaser.limit(limits_of(self.run, self._source.count))
+            if self._held is not None:
+                self._releaser.limit(None, LimitedBy.HELD)
+            else:
+                self._releaser.limit(limits_of(self.run, self._source.count))
 
     async def _align_delivery(self, reading: Reading | None) -> bool:
         """Deliver or not, as the run's phase asks; returns whether nothing is handed to workers any more."""
@@ -310,7 +361,8 @@ class RunEngine:
         known = self._staffing.fault
         if self._holds:
             await self._staffing.dismiss(self.run, workers)
-        elif reading is None and self._source is None:
+        elif self._held is not None or (reading is None and self._source is None):
+            # A hold is over in an hour at most, and mostly in seconds: its workers wait for it.
             await self._staffing.keep(self.run, workers)
         else:
             await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)

@@ -34,6 +34,7 @@ class View:
     errors: Sequence[FailedAttempt]
     source: SourceSummary | None
     trouble: Fault | None
+    hold: Fault | None
     released_per_second: float
     ended_per_second: float
 
@@ -104,7 +105,13 @@ def _standing_fields(
         phase = transition.phase
         said = (transition.reason, transition.message)
         fault = fault or (Fault(transition.reason, transition.message) if transition.failing else None)
-    standing = Standing(phase, *said, failing=fault, trouble=None if phase.is_final else view.trouble)
+    standing = Standing(
+        phase,
+        *said,
+        failing=fault,
+        trouble=None if phase.is_final else view.trouble,
+        hold=view.hold if phase == Phase.RUNNING else None,
+    )
     fields: dict[str, object] = {
         "phase": phase,
         "conditions": conditions.render(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobrun_operator.engine.ports import RunRef, SourceSummary
-from jobrun_worker import wire
+from jobrun_worker import holding, wire
 from jobrun_worker.wire import Names
 
 NANOSECONDS = 1_000_000_000
@@ -166,8 +166,9 @@ def status_bucket(names: Names, replicas: int) -> dict[str, Any]:
 
 
 def control_bucket(names: Names, replicas: int) -> dict[str, Any]:
-    """Holds of runs."""
-    return _bucket(names, "control", storage="file", replicas=replicas)
+    """Holds of runs: over within an hour, so none has to be removed."""
+    bucket = _bucket(names, "control", storage="file", replicas=replicas)
+    return bucket | {"max_age": int(holding.KEPT_SECONDS * NANOSECONDS)}
 
 
 def _bucket(names: Names, name: str, *, storage: str, replicas: int) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from support.nats_server import NatsServer
 ROOT = Path(__file__).parents[3]
 RUN = RunRef("shop", "backfill", "0001")
 TASKS = 5
+CONTROL = "$KV.jobrun_control.*"
+"""On which both sides hear of holds."""
 
 
 def documented(user: str) -> list[str]:
@@ -56,8 +58,10 @@ async def server(accounts: Accounts, tmp_path: Path) -> AsyncIterator[NatsServer
 async def test_a_run_with_nothing_but_what_is_documented(
     accounts: Accounts, server: NatsServer, tmp_path: Path
 ) -> None:
-    operator = accounts.creds(tmp_path / "operator.creds", documented("operator"), [f"{OPERATOR_INBOX}.>"])
-    worker = accounts.creds(tmp_path / "worker.creds", documented("worker"), [f"{WORKER_INBOX}.>"])
+    operator = accounts.creds(
+        tmp_path / "operator.creds", documented("operator"), [f"{OPERATOR_INBOX}.>", CONTROL]
+    )
+    worker = accounts.creds(tmp_path / "worker.creds", documented("worker"), [f"{WORKER_INBOX}.>", CONTROL])
     client = await connect(BrokerAddress(server.url, credentials=str(operator)), "op", inbox=OPERATOR_INBOX)
     js, layout = JetStream(client), LayoutSettings("here")
     streams = JetStreamWorkStreams(js, layout)

@@ -18,6 +18,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 
+from jobrun_operator.jetstream import layout
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.wire import CONSUMER, AttemptRecord, Names, Outcome
 from support.nats_server import NatsServer
@@ -172,6 +173,8 @@ class Run:
             },
         )
         await self.make_consumer()
+        bucket = layout.control_bucket(self.names, 1)
+        await self.api(f"STREAM.CREATE.{bucket['name']}", bucket)
 
     async def make_consumer(self, max_waiting: int = 4096) -> None:
         await self.api(

@@ -61,7 +61,7 @@ async def handle(payload, task):
     await worker.output.line("task 1: attempt 1 failed, the next one in 0.0 s: not yet")
 
 
-async def test_throttled_uses_no_attempt_and_holds_the_worker(run: Run) -> None:
+async def test_throttled_uses_no_attempt_and_holds_the_run(run: Run) -> None:
     run.configure(max_attempts=1, concurrency=4)
     run.handler("""
 import asyncio, os, time

@@ -20,6 +20,7 @@ from jobrun_operator.errors import ApiUnavailable, BrokerUnavailable
 from support.engine_rig import EPOCH, manifest
 from support.listed_source import ListedSource
 from support.memory_broker import MemoryBroker
+from support.memory_holds import MemoryHolds
 from support.memory_labour import Labour
 from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
 from support.memory_runs import MemoryOwnership, MemoryRuns
@@ -57,6 +58,7 @@ class FleetRig:
             statuses=self.statuses,
             events=MemoryEvents(),
             workers=self.workers,
+            holds=MemoryHolds(),
             open_source=self._open,
             now=lambda: EPOCH + timedelta(seconds=clock()),
         )

@@ -55,7 +55,7 @@ authorization {
             "$JS.API.STREAM.MSG.GET.*"
           ]
         }
-        subscribe: {allow: ["_INBOX.jobrun-operator.>"]}
+        subscribe: {allow: ["_INBOX.jobrun-operator.>", "$KV.{{ $prefix }}_control.*"]}
       }
     }
     # Takes tasks, keeps them alive, settles them and stores how they ended. It can't release, pause or delete, and of
@@ -77,9 +77,13 @@ authorization {
             "$JS.ACK.*.*.*.workers.>"
             # What earlier attempts of a task left.
             "$JS.API.DIRECT.GET.*.{{ $prefix }}.out.*.attempt.*"
+            # Holds of runs: raised where a handler is throttled, read, and timed by the broker's clock.
+            "$KV.{{ $prefix }}_control.*"
+            "$JS.API.DIRECT.GET.KV_{{ $prefix }}_control.$KV.{{ $prefix }}_control.*"
+            "$JS.API.STREAM.INFO.KV_{{ $prefix }}_control"
           ]
         }
-        subscribe: {allow: ["_INBOX.jobrun-worker.>"]}
+        subscribe: {allow: ["_INBOX.jobrun-worker.>", "$KV.{{ $prefix }}_control.*"]}
       }
     }
     # People and scripts with `jobrun submit` and `jobrun results`: puts data into the buckets of nats.uploadBuckets, and

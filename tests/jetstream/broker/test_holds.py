@@ -1,0 +1,108 @@
+"""The port ``Holds``, held to one suite in memory and on the real broker; there also what is not ours."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from jobrun_operator.engine.ports import Holds
+from jobrun_operator.jetstream import layout
+from jobrun_operator.jetstream.client import JetStream
+from jobrun_operator.jetstream.holds import JetStreamHolds
+from jobrun_worker import holding
+from jobrun_worker.holding import HoldRecord
+from jobrun_worker.wire import Names
+from support.memory_holds import MemoryHolds
+from support.nats_server import NatsServer
+
+
+@dataclass
+class Raised:
+    holds: Holds
+    hold: Callable[[str, float, str], Awaitable[None]]
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def raised(request: pytest.FixtureRequest, js: JetStream) -> AsyncIterator[Raised]:
+    if request.param == "memory":
+        memory = MemoryHolds()
+
+        async def hold_in_memory(uid: str, seconds: float, message: str) -> None:
+            memory.hold(uid, seconds, message=message)
+
+        yield Raised(memory, hold_in_memory)
+        return
+    bucket = layout.control_bucket(Names(), 1)
+    await js.api(f"STREAM.CREATE.{bucket['name']}", bucket)
+    holds = JetStreamHolds(js, Names())
+    await holds.open()
+
+    async def hold(uid: str, seconds: float, message: str) -> None:
+        record = HoldRecord(time.time_ns() + round(seconds * 1e9), "Throttled", message)
+        await js.publish(holding.subject(Names(), uid), record.encode())
+
+    yield Raised(holds, hold)
+
+
+async def test_a_hold_is_heard_and_read(raised: Raised) -> None:
+    heard = asyncio.Event()
+    raised.holds.listen("0001", heard.set)
+    assert await raised.holds.read("0001") is None
+    await raised.hold("0001", 30.0, "429")
+    async with asyncio.timeout(10):
+        await heard.wait()
+    hold = await raised.holds.read("0001")
+    assert hold is not None
+    assert 25 < hold.left <= 30
+    assert (hold.why, hold.message) == ("Throttled", "429")
+    again = await raised.holds.read("0001")
+    assert again is not None
+    assert again.id == hold.id
+
+
+async def test_each_run_has_its_own(raised: Raised) -> None:
+    heard: list[str] = []
+    for uid in ("0001", "0002"):
+        raised.holds.listen(uid, lambda uid=uid: heard.append(uid))
+    raised.holds.forget("0002")
+    await raised.hold("0002", 30.0, "second")
+    await raised.hold("0001", 30.0, "first")
+    async with asyncio.timeout(10):
+        while not heard:  # noqa: ASYNC110  # another process's state: nothing signals it
+            await asyncio.sleep(0.01)
+    assert heard == ["0001"]
+    found = [await raised.holds.read(uid) for uid in ("0001", "0002", "0003")]
+    assert [hold.message if hold else None for hold in found] == ["first", "second", None]
+
+
+async def test_one_that_is_over_is_none(raised: Raised) -> None:
+    await raised.hold("0001", -1.0, "before")
+    assert await raised.holds.read("0001") is None
+
+
+async def test_what_is_no_hold_holds_nobody(js: JetStream) -> None:
+    bucket = layout.control_bucket(Names(), 1)
+    await js.api(f"STREAM.CREATE.{bucket['name']}", bucket)
+    holds = JetStreamHolds(js, Names())
+    await js.publish(holding.subject(Names(), "0001"), b"nonsense")
+    record = HoldRecord(time.time_ns() + 10**10, "Throttled")
+    await js.publish(holding.subject(Names(), "0002"), record.encode())
+    assert await holds.read("0001") is None
+    assert await holds.read("0002") is not None
+
+
+async def test_while_the_broker_is_away_what_was_seen_stands(js: JetStream, nats_server: NatsServer) -> None:
+    bucket = layout.control_bucket(Names(), 1)
+    await js.api(f"STREAM.CREATE.{bucket['name']}", bucket)
+    holds = JetStreamHolds(js, Names())
+    await js.publish(
+        holding.subject(Names(), "0001"), HoldRecord(time.time_ns() + 10**11, "Throttled").encode()
+    )
+    assert await holds.read("0001") is not None
+    holds._heard = True
+    await nats_server.kill()
+    assert await holds.read("0001") is not None
