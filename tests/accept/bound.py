@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -48,6 +49,8 @@ def _shown(value: object) -> str:
 
 
 def _number(value: float) -> str:
+    if math.isinf(value):
+        return "never"
     if isinstance(value, int) or value == int(value):
         return f"{int(value):,}"
     return f"{value:,.3f}" if abs(value) < 10 else f"{value:,.1f}"

@@ -27,9 +27,10 @@ def killed_in_mid_task(folder: Path, *, count: int, seconds: float) -> Iterator[
     with LocalRun(folder, spec, "--max-workers", "2", env={"HANDLER_SECONDS": str(seconds)}) as run:
         run.start().until_workers(2)
         run.until_started(count // 4)
-        victim = run.workers()[0].pid
-        run.until(lambda: any(start.pid == victim for start in run.starts()[-8:]), "a task in the victim")
-        run.workers()[0].send(signal.SIGKILL)
+        process = run.workers()[0]
+        victim = process.pid
+        run.until(partial(_stopped_in_mid_task, run, process, seconds), "a task in the victim")
+        process.send(signal.SIGKILL)
         ended = run.wait(within=120)
         yield from completed(run, ended, count)
         attempts = Counter(line["attempts"] for line in run.results())
@@ -37,6 +38,16 @@ def killed_in_mid_task(folder: Path, *, count: int, seconds: float) -> Iterator[
         again = [line for line in run.results() if line["attempts"] > 1]
         held = {start.index for start in run.starts() if start.pid == victim}
         yield true("only what the killed worker held ran again", {line["index"] for line in again} <= held)
+
+
+def _stopped_in_mid_task(run: LocalRun, process: Any, seconds: float) -> bool:
+    """Stopped, it can't finish between the look and the kill what it is seen to work on."""
+    process.send(signal.SIGSTOP)
+    began = time.time_ns() - int(0.8 * seconds * SECOND)
+    if any(start.pid == process.pid and start.time > began for start in run.starts()):
+        return True
+    process.send(signal.SIGCONT)
+    return False
 
 
 def poisonous_task(folder: Path, *, count: int, index: int, attempts: int) -> Iterator[Bound]:

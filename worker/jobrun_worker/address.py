@@ -3,13 +3,12 @@
 What is let in is told apart by its inbox as well: each side takes its answers under a prefix of its own, so that the
 permissions of one can't be used to read the answers of another.
 
-Files are read again whenever the connection was lost (Kubernetes renews a mounted Secret in place): credentials by the
-client itself, authority and certificate by ``renew``.
+Files are read again at each attempt to connect (Kubernetes renews a mounted Secret in place): credentials by the client
+library, authority and certificate by ``client``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,12 +61,6 @@ class BrokerAddress:
         context = ssl.create_default_context()
         self._load(context)
         return context
-
-    def renew(self, context: ssl.SSLContext | None) -> None:
-        """Take what authority and certificate are now; what can't be read for the moment stays as it was."""
-        if context is not None:
-            with contextlib.suppress(ValueError):
-                self._load(context)
 
     def _load(self, context: ssl.SSLContext) -> None:
         if self.tls_ca:

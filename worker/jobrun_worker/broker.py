@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 import random
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,9 +51,8 @@ class Stored:
 class Broker:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._nc = LastingClient()
+        self._nc = LastingClient(settings.address)
         self._closing = False
-        self._tls: ssl.SSLContext | None = None
         self.on_disconnect: Callable[[], None] = _nothing
         self.on_connect: Callable[[], None] = _nothing
 
@@ -74,7 +72,6 @@ class Broker:
         """
         settings = self._settings
         login = settings.address.login()
-        self._tls = login.get("tls")
         await self._nc.connect(
             settings.address.servers,
             inbox_prefix=WORKER_INBOX,
@@ -182,7 +179,6 @@ class Broker:
     async def _on_disconnected(self) -> None:
         if not self._closing:
             log.warning("broker: disconnected")
-            self._settings.address.renew(self._tls)
         self.on_disconnect()
 
     async def _on_reconnected(self) -> None:

@@ -8,17 +8,27 @@ a denied request gets no answer: it would look like a broker that is away.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
+from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
 
+from jobrun_worker.address import BrokerAddress
+
 _DENIAL = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
 
 
+CLOSE_SECONDS = 5.0
+"""For which a connection may take to close; the library can wait for ever for one that is just being made."""
+
+
 class LastingClient(Client):
-    def __init__(self) -> None:
+    def __init__(self, address: BrokerAddress) -> None:
         super().__init__()
+        self._address = address
         self.denied: set[str] = set()
         """Subjects that the broker has denied to this user, in lower case as it tells them."""
         self._connected_at = 0.0
@@ -31,6 +41,19 @@ class LastingClient(Client):
         if self.is_connected or not self._connected_at:
             self._connected_at = now
         return now - self._connected_at
+
+    async def close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await super().close()
+
+    async def _connect_to_server(self, s: Any) -> None:
+        """What the library calls for each attempt: with authority and certificate as they are now (Kubernetes renews a
+        mounted Secret in place). Files that can't be read for the moment leave the ones that were."""
+        with contextlib.suppress(ValueError):
+            if (tls := self._address.tls()) is not None:
+                self.options["tls"] = tls
+        await super()._connect_to_server(s)
 
     async def _process_err(self, err_msg: str) -> None:
         """What the library calls for an ``-ERR`` of the broker (nats-py 2.16, ``Client._process_err``)."""

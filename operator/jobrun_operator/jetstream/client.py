@@ -77,7 +77,7 @@ async def connect(
     Raises EnvironmentFault where a file of the credentials can't be used, the broker can't be reached within
     ``timeout`` seconds, refuses the credentials, has no JetStream, or is older than 2.12.
     """
-    client = LastingClient()
+    client = LastingClient(address)
     errors: list[Exception] = []
     refused = asyncio.Event()
 
@@ -94,7 +94,6 @@ async def connect(
     async def on_disconnect() -> None:
         if not client.is_closed and not client.is_draining:
             log.warning("the connection to the broker is lost; reconnecting")
-            address.renew(login.get("tls"))
 
     async def on_reconnect() -> None:
         log.info("connected to the broker again")
