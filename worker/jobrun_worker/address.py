@@ -9,6 +9,7 @@ library, authority and certificate by ``client``.
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 OPERATOR_INBOX = "_INBOX.jobrun-operator"
 WORKER_INBOX = "_INBOX.jobrun-worker"
 CLIENT_INBOX = "_INBOX.jobrun-client"
+
+_SECRET = re.compile(r"://[^@/]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,11 @@ class BrokerAddress:
     """Path of the certificate to show, where the broker wants one."""
     tls_key: str = ""
     """Path of that certificate's key."""
+
+    @property
+    def shown(self) -> str:
+        """``url`` without what may be a secret in it: a token, or a user and its password."""
+        return ",".join(_SECRET.sub("://", one) for one in self.servers)
 
     @property
     def servers(self) -> list[str]:

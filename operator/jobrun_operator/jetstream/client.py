@@ -126,7 +126,7 @@ async def connect(
             raise
         cause = errors[-1] if errors else error
         raise EnvironmentFault(
-            f"no connection to the broker at {address.url}: {type(cause).__name__}: {cause}; "
+            f"no connection to the broker at {address.shown}: {type(cause).__name__}: {cause}; "
             "check the address, the credentials and that nats-server runs"
         ) from error
     return client
@@ -158,14 +158,14 @@ async def _check_server(client: LastingClient, address: BrokerAddress) -> None:
     version = client.connected_server_version
     if (version.major, version.minor) < OLDEST_SERVER:
         raise EnvironmentFault(
-            f"nats-server {version.major}.{version.minor}.{version.patch} at {address.url} is too old: "
+            f"nats-server {version.major}.{version.minor}.{version.patch} at {address.shown} is too old: "
             f"JobRun needs {OLDEST_SERVER[0]}.{OLDEST_SERVER[1]} or later"
         )
     try:
         await JetStream(client).api("INFO")
     except JobRunError as error:
         raise EnvironmentFault(
-            f"the broker at {address.url} has no JetStream for this account ({error}); enable it there"
+            f"the broker at {address.shown} has no JetStream for this account ({error}); enable it there"
         ) from error
 
 

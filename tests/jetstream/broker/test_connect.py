@@ -21,6 +21,17 @@ async def test_connected(nats_server: NatsServer) -> None:
     await client.close()
 
 
+async def test_a_secret_in_the_url_is_not_told(nats_server: NatsServer) -> None:
+    await nats_server.stop()
+    url = nats_server.url.replace("://", "://hunter2@")
+    with pytest.raises(
+        EnvironmentFault, match=r"no connection to the broker at nats://127\.0\.0\.1"
+    ) as refusal:
+        await connect(BrokerAddress(f"{url},nats://a:b@127.0.0.1:1"), "test", timeout=0.5)
+    assert "hunter2" not in str(refusal.value)
+    assert "a:b" not in str(refusal.value)
+
+
 async def test_how_long_it_has_been_away(nats_server: NatsServer) -> None:
     client = await connect(BrokerAddress(nats_server.url), "test")
     assert client.away(100.0) == 0
