@@ -63,7 +63,9 @@ def _changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     key, *rest = path
     if isinstance(value, dict):
         return {name: _changed(one, tuple(rest), new) if name == key else one for name, one in value.items()}
-    return [_changed(one, tuple(rest), new) if number == key else one for number, one in enumerate(value)]
+    if isinstance(value, list):
+        return [_changed(one, tuple(rest), new) if number == key else one for number, one in enumerate(value)]
+    return value  # what was there has been changed already
 
 
 def _read(text: str) -> None:

@@ -224,16 +224,21 @@ def obey_cancellation() -> None:
 
 
 def decoded(data: bytes, what: str) -> dict[str, Any]:
-    """An answer's JSON object. Raises BrokerUnavailable for anything else, which says nothing about what was asked."""
+    """An answer of JetStream. Raises BrokerUnavailable for anything else, which says nothing about what was asked."""
     try:
         answer = json.loads(data)
     except (ValueError, RecursionError):
         answer = None
-    error = (answer or {}).get("error") if isinstance(answer, dict | None) else answer
-    codes = [error.get("code", 0), error.get("err_code", 0)] if isinstance(error, dict) else [error or 0]
-    if not isinstance(answer, dict) or not all(isinstance(code, int) for code in codes):
+    if not isinstance(answer, dict) or not _is_error(answer.get("error")):
         raise BrokerUnavailable(f"not an answer of JetStream to {what}: {data[:100]!r}")
     return answer
+
+
+def _is_error(value: Any) -> bool:
+    """Whether this is what an answer has for ``error``: an object with numbers for codes, or nothing."""
+    if not isinstance(value, dict):
+        return value is None
+    return all(isinstance(value.get(code, 0), int) for code in ("code", "err_code"))
 
 
 def checked(answer: dict[str, Any], what: str) -> dict[str, Any]:

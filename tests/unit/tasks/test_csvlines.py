@@ -68,6 +68,7 @@ async def test_tasks(data: bytes, expected: list[str], step: int) -> None:
         (b"a,b,a\n1,2,3\n", 1, "has the name a twice"),
         (b"a,,b\n1,2,3\n", 1, "the name of column 2 in the header is empty"),
         (b"\na,\n", 2, "the name of column 2"),
+        (b'"', 1, "a quote is opened in the row that starts here, and never closed"),
         (b'a\n1\n"x\ny\n', 3, "a quote is opened in the row that starts here, and never closed"),
         (b'a\nx"y\n1\n2"z\n', 2, "a quote is in the wrong place"),
         (b'a\n1\nx"y"z\n', 3, 'a quote is in the wrong place.*: x"y"z'),
