@@ -46,8 +46,7 @@ build() {
     docker build --quiet --target operator --tag "$operator" . >&2
     docker build --quiet --target worker --tag "$worker" . >&2
     for example in "${EXAMPLES[@]}"; do
-        printf 'FROM %s\nCOPY . ./\n' "$worker" |
-            docker build --quiet --tag "$example:1" --file - "examples/$example" >&2
+        docker build --quiet --tag "$example:1" --file - "examples/$example" >&2 <<<"FROM $worker"$'\nCOPY . ./'
     done
     kind load docker-image --name "$CLUSTER" "$operator" "$worker" "${EXAMPLES[@]/%/:1}" >&2
 }

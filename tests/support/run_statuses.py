@@ -59,6 +59,7 @@ class Life:
         suspend: bool = False,
         fault: Fault | None = None,
         trouble: Fault | None = None,
+        hold: Fault | None = None,
     ) -> dict[str, Any]:
         """One step of the engine, with this to see."""
         self._now += timedelta(seconds=10)
@@ -82,6 +83,7 @@ class Life:
             errors=(),
             source=SOURCE if ready else None,
             trouble=trouble,
+            hold=hold,
             released_per_second=10.0,
             ended_per_second=10.0,
         )
@@ -125,6 +127,8 @@ def _of_a_run_that_completes() -> Iterator[Captured]:
     yield Captured("running", life.look(counts(500, 20), workers=2))
     away = Fault(Reason.BROKER_UNAVAILABLE, "no answer from the broker")
     yield Captured("running, broker away", life.look(None, workers=2, trouble=away))
+    throttled = Fault(Reason.THROTTLED, "429 Too Many Requests")
+    yield Captured("running, held", life.look(counts(500, 20), workers=2, hold=throttled))
     yield Captured("suspended", life.look(counts(500, 20), workers=2, suspend=True))
     yield Captured("resumed", life.look(counts(500, 20)))
     yield Captured("completed", life.look(counts(TOTAL)))

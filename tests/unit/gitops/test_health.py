@@ -26,6 +26,7 @@ EXPECTED = {
     "pending, source missing": (P, I, I),
     "started": (P, I, "Current"),
     "running": (P, I, "Current"),
+    "running, held": (P, I, "Current"),
     "running, broker away": (P, I, I),
     "running, edited just now": (P, I, I),
     "suspended": ("Suspended", I, I),
