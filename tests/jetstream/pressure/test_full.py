@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from nats.aio.msg import Msg
 
+from faults.disk import SmallDisk
 from jetstream.worker.rig import Run, until
 from jobrun_operator.core.pacing import Limits
 from jobrun_operator.engine.ports import RunRef, SourceSummary
 from jobrun_operator.engine.releaser import Releaser
+from jobrun_operator.errors import BrokerBusy, BrokerUnavailable
 from jobrun_operator.jetstream.client import JetStream, close, connect
 from jobrun_worker.address import BrokerAddress
 from jobrun_worker.wire import Outcome
@@ -92,6 +94,43 @@ async def test_releasing_says_what_is_full_and_goes_on_with_the_room_that_is_mad
     final = await small.observer.depth(_RUN.uid)
     assert final is not None
     assert final.last_seq == _COUNT
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_what_could_not_be_written_takes_no_index(tmp_path: Path, size: int) -> None:
+    """The first tasks of a run, on a full disk: a plain message would count in ``last_seq`` and be gone."""
+    server = NatsServer(tmp_path / "nats")
+    disk = SmallDisk(server.store)
+    try:
+        if not disk.is_small:
+            pytest.skip("a file system in memory can't be mounted here")
+        async with server:
+            client = await connect(BrokerAddress(server.url), "test")
+            bench = JetStreamBench(_Impatient(client), reserves=False)
+            await bench.streams.provision_installation()
+            await bench.streams.provision(_RUN, SourceSummary(_COUNT, "none"))
+            await asyncio.to_thread(disk.fill)
+            with pytest.raises((BrokerBusy, BrokerUnavailable)):
+                await bench.publisher.release(_RUN.uid, 0, [_PAYLOAD] * size)
+            disk.free()
+            await server.restart()
+            assert await _until_released(bench, [_PAYLOAD] * size) == size
+            depth = await bench.observer.depth(_RUN.uid)
+            assert depth is not None
+            assert (depth.last_seq, depth.messages) == (size, size)
+            await close(client)
+    finally:
+        disk.close()
+
+
+async def _until_released(bench: JetStreamBench, payloads: list[bytes]) -> int:
+    """The client needs a moment to notice that its broker has been started again."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await bench.publisher.release(_RUN.uid, 0, payloads)
+            except BrokerUnavailable:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_stream_of_outcomes_at_its_limit_is_seen(small: JetStreamBench) -> None:
