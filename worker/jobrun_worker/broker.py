@@ -23,6 +23,7 @@ from jobrun_worker import holding, wire
 from jobrun_worker.address import WORKER_INBOX
 from jobrun_worker.client import LastingClient
 from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
+from jobrun_worker.parsing import Sink
 from jobrun_worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ class Broker:
         self._settings = settings
         self._nc = LastingClient(settings.address)
         self._closing = False
+        self._words: list[bytes] = []
+        self._writing = False
+        self._loop = asyncio.get_running_loop()
         self.on_disconnect: Callable[[], None] = _nothing
         self.on_connect: Callable[[], None] = _nothing
 
@@ -95,6 +99,29 @@ class Broker:
             return await self._nc.subscribe(subject, cb=callback)
         except nats.errors.Error as error:
             raise BrokerUnavailable(_text(error)) from error
+
+    async def take(
+        self, subject: str, sink: Sink, callback: Callable[[Msg], Awaitable[None]]
+    ) -> Subscription:
+        """As ``subscribe``, but messages with a reply subject go to ``sink``, all that have been read at once."""
+        try:
+            return await self._nc.take(subject, sink, callback)
+        except nats.errors.Error as error:
+            raise BrokerUnavailable(_text(error)) from error
+
+    def tell(self, reply: str, word: bytes) -> None:
+        """A word about a delivery, which has no answer. Written with all others of this turn of the loop, or as soon
+        as there is a connection."""
+        self._words.append(b"PUB %b %d\r\n%b\r\n" % (reply.encode(), len(word), word))
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._writing = False
+        if self._words and self._nc.is_connected:
+            self._nc.write(b"".join(self._words))
+            self._words.clear()
 
     async def leave(self, subscriptions: list[Subscription]) -> None:
         """Unsubscribe, after all that the broker has sent before it heard of it has been handled."""
@@ -150,7 +177,8 @@ class Broker:
             raise BrokerUnavailable(f"not an answer of JetStream: {message.data[:200]!r}") from bad
 
     async def flush(self, timeout: float = REQUEST_TIMEOUT) -> None:
-        """Return when the broker has taken all that was published."""
+        """Return when the broker has taken all that was published and told."""
+        self._write()
         try:
             # Twice: the client's flush writes its PING ahead of what is still buffered.
             for _ in range(2):
@@ -183,6 +211,7 @@ class Broker:
 
     async def _on_reconnected(self) -> None:
         log.info("broker: connected again")
+        self._write()
         self.on_connect()
 
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from jobrun_worker.address import BrokerAddress
+from jobrun_worker.parsing import BulkParser, Sink
 
 _DENIAL = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
 
@@ -28,6 +32,7 @@ CLOSE_SECONDS = 5.0
 class LastingClient(Client):
     def __init__(self, address: BrokerAddress) -> None:
         super().__init__()
+        self._ps: BulkParser = BulkParser(self)
         self._address = address
         self.denied: set[str] = set()
         """Subjects that the broker has denied to this user, in lower case as it tells them."""
@@ -41,6 +46,24 @@ class LastingClient(Client):
         if self.is_connected or not self._connected_at:
             self._connected_at = now
         return now - self._connected_at
+
+    async def take(self, subject: str, sink: Sink, cb: Callable[[Msg], Awaitable[None]]) -> Subscription:
+        """Subscribe: messages with a reply subject go to ``sink`` in bulk, others to ``cb``."""
+        subscription = await self.subscribe(subject, cb=cb)
+        self._ps.sinks[b"%d" % subscription._id] = sink
+        return subscription
+
+    def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
+        """What the library calls where a subscription ends."""
+        self._ps.sinks.pop(b"%d" % sid, None)
+        super()._remove_sub(sid, max_msgs)
+
+    def write(self, commands: bytes) -> None:
+        """Whole operations of the protocol, many at once, while connected: sent soon, and in the order of saying."""
+        self._pending.append(commands)
+        self._pending_data_size += len(commands)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 
     async def close(self) -> None:
         with contextlib.suppress(TimeoutError):

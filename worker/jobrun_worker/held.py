@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from jobrun_worker.wire import AttemptRecord, Delivery
+
+NEVER_TRIED = AttemptRecord()
 
 
 @dataclass(slots=True, eq=False)
@@ -21,7 +23,7 @@ class Held:
     latest: int
     """The delivery count of the newest copy."""
     released_ns: int
-    record: AttemptRecord = field(default_factory=AttemptRecord)
+    record: AttemptRecord = NEVER_TRIED
     record_sequence: int = 0
     """Of the stored record in the stream of outcomes; 0: there is none."""
     record_writes: tuple[str, ...] = ()
@@ -45,14 +47,8 @@ class Held:
 
     @classmethod
     def of(cls, delivery: Delivery, reply: str, payload: bytes) -> Held:
-        return cls(
-            index=delivery.index,
-            payload=payload,
-            reply=reply,
-            first=delivery.delivered,
-            latest=delivery.delivered,
-            released_ns=delivery.released_ns,
-        )
+        delivered = delivery.delivered
+        return cls(delivery.index, payload, reply, delivered, delivered, delivery.released_ns)
 
     @property
     def copies(self) -> int:

@@ -26,10 +26,9 @@ class Lane:
         self.remaining = batch
         self.seen = now
 
-    def message(self, now: float) -> None:
-        """A task came. One of a request that was given up is nobody's here."""
-        if self.remaining:
-            self.remaining -= 1
+    def messages(self, count: int, now: float) -> None:
+        """So many tasks came. Those of a request that was given up are nobody's here."""
+        self.remaining = max(0, self.remaining - count)
         self.seen = now
 
     def heartbeat(self, request: int, now: float) -> None:

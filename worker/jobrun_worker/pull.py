@@ -49,9 +49,9 @@ class Puller:
         stream: str,
         slots: int,
         held: Callable[[], int],
-        arrived: Callable[[Msg], None],
+        arrived: Callable[[list[tuple[bytes, bytes]]], None],
     ) -> None:
-        """``held`` counts the tasks that take a slot; ``arrived`` takes each delivered message."""
+        """``held`` counts the tasks that take a slot; ``arrived`` takes what came at once: reply subjects, payloads."""
         self._broker = broker
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}"
         self._slots = slots
@@ -170,9 +170,9 @@ class Puller:
         self._inbox = self._broker.inbox()
         self._lanes = [Lane(number) for number in range(LANES)]
         for lane in self._lanes:
-            on_message = partial(self._on_message, lane)
             subject = f"{self._inbox}.{lane.number}.*"
-            self._subscriptions.append(await self._broker.subscribe(subject, on_message))
+            on_tasks, on_status = partial(self._on_tasks, lane), partial(self._on_status, lane)
+            self._subscriptions.append(await self._broker.take(subject, on_tasks, on_status))
 
     async def _leave(self) -> None:
         subscriptions, self._subscriptions = self._subscriptions, []
@@ -181,17 +181,18 @@ class Puller:
         if self._broker.connected:
             await self._broker.leave(subscriptions)
 
-    async def _on_message(self, lane: Lane, message: Msg) -> None:
+    def _on_tasks(self, lane: Lane, tasks: list[tuple[bytes, bytes]]) -> None:
         now = self._loop.time()
-        if message.reply:
-            lane.message(now)
-            self._last_activity = now
-            self._failures = 0
-            self._arrived(message)
-            if not lane.remaining:
-                self._ended.set()
-                self._wake.set()
-            return
+        lane.messages(len(tasks), now)
+        self._last_activity = now
+        self._failures = 0
+        self._arrived(tasks)
+        if not lane.remaining:
+            self._ended.set()
+            self._wake.set()
+
+    async def _on_status(self, lane: Lane, message: Msg) -> None:
+        now = self._loop.time()
         headers = message.headers or {}
         status, token = headers.get("Status", ""), message.subject.rpartition(".")[2]
         if not (token.isascii() and token.isdigit()):

@@ -26,10 +26,8 @@ from jobrun_worker.decisions import (
     hand_back,
     hold_seconds,
 )
-from jobrun_worker.errors import BrokerUnavailable
 from jobrun_worker.held import Held
 from jobrun_worker.hold import Hold
-from jobrun_worker.retrying import until_available
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.shared_hold import SharedHold
 from jobrun_worker.store import Store
@@ -56,7 +54,7 @@ class Settlement:
     async def settle(self, held: Held, result: Result) -> str:
         """End an attempt; returns the outcome that metrics count."""
         if isinstance(result, Succeeded) and not self._settings.retain_results:
-            await self._tell(held, ACK)
+            self._tell(held, ACK)
             return outcomes.SUCCEEDED
         finished = time.time_ns()
         if isinstance(result, Paused):
@@ -69,9 +67,9 @@ class Settlement:
             await self.bury(held, verdict, finished)
             return outcomes.DEAD
         if isinstance(verdict, Pause):
-            await self._tell(held, nak(self._hold.left()))
+            self._tell(held, nak(self._hold.left()))
             return outcomes.THROTTLED
-        await self._tell(held, nak(verdict.delay))
+        self._tell(held, nak(verdict.delay))
         log.info(
             "task %d: attempt %d failed, the next one in %.1f s: %s",
             held.index,
@@ -98,7 +96,7 @@ class Settlement:
     async def hand_back(self, held: Held, delay: float) -> None:
         """Its handler has not begun: the broker delivers it again after ``delay`` seconds, and nothing is charged."""
         await self.excuse(held)
-        await self._tell(held, nak(delay))
+        self._tell(held, nak(delay))
 
     async def excuse(self, held: Held) -> None:
         """Book this delivery as a return already now: should this worker be lost, the task was not at work in it."""
@@ -132,17 +130,12 @@ class Settlement:
     async def _end(self, held: Held, outcome: Outcome) -> None:
         if not await self._store.store_outcome(outcome):
             log.info("task %d: had an outcome already, which stands", held.index)
-        await self._tell(held, ACK)
+        self._tell(held, ACK)
 
-    async def _tell(self, held: Held, word: bytes) -> None:
+    def _tell(self, held: Held, word: bytes) -> None:
         """The last word about a delivery. It waits for no answer: should it be lost, the task comes again."""
         held.settled = True
-        try:
-            await self._broker.publish(held.reply, word)
-        except BrokerUnavailable:
-            await until_available(
-                f"task {held.index}: its ack or nak", lambda: self._broker.publish(held.reply, word)
-            )
+        self._broker.tell(held.reply, word)
 
     def _outcome(
         self, held: Held, finished_ns: int, attempts: int, body: bytes, reason: str = "", error: str = ""

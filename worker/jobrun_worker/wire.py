@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 SCHEMA_VERSION = "1"
 """Of streams and records; kept in each stream's metadata as ``jobrun-schema``."""
@@ -79,15 +79,14 @@ def format_time(nanoseconds: int) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What JetStream says of a delivered message in its reply subject.
 
     Source: ADR-15, the subject ``$JS.ACK.[<domain>.<account hash>.]<stream>.<consumer>.<delivered>.<stream
     sequence>.<consumer sequence>.<timestamp>.<pending>[.<token>]``.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which means nothing here
     delivered: int
     """Deliveries of this task so far, this one included."""
     released_ns: int
@@ -99,13 +98,15 @@ class Delivery:
     def parse(cls, reply: str) -> Delivery:
         """Raises ValueError where ``reply`` is not JetStream's."""
         tokens = reply.split(".")
-        if tokens[:2] != ["$JS", "ACK"] or len(tokens) < 9:
+        count = len(tokens)
+        if count < 9 or not reply.startswith("$JS.ACK."):
             raise ValueError(f"not a JetStream reply subject: {reply!r}")
-        start = 2 if len(tokens) == 9 else 4
-        delivered, sequence, _, timestamp, pending = map(int, tokens[start + 2 : start + 7])
+        start = 4 if count == 9 else 6
+        delivered, sequence = int(tokens[start]), int(tokens[start + 1])
+        timestamp, pending = int(tokens[start + 3]), int(tokens[start + 4])
         if sequence < 1 or delivered < 1 or not 0 <= timestamp < _NO_TIME:
             raise ValueError(f"not a delivery of JetStream: {reply!r}")
-        return cls(index=sequence - 1, delivered=delivered, released_ns=timestamp, pending=pending)
+        return cls(sequence - 1, delivered, timestamp, pending)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from nats.aio.msg import Msg
-
 from jobrun_worker.attempts import Attempts
 from jobrun_worker.broker import Broker
 from jobrun_worker.decisions import Bury, RunAlone, before_run
@@ -27,6 +25,7 @@ from jobrun_worker.hold import Hold
 from jobrun_worker.metrics import WorkerMetrics
 from jobrun_worker.pull import Puller
 from jobrun_worker.retrying import until_available
+from jobrun_worker.runners import Runners
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.settlement import Settlement
 from jobrun_worker.shared_hold import SharedHold
@@ -62,6 +61,7 @@ class Worker:
         self._store = Store(self.broker, names, settings.uid)
         self._settlement = Settlement(settings, self.broker, self._store, self._hold, self._shared_hold)
         self._attempts = Attempts(settings, handler, self.stop)
+        self._runners = Runners(self._process)
         self._alone: Held | None = None
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
@@ -207,43 +207,47 @@ class Worker:
         self._handler.limit_result(self.broker.max_body)
         self.puller.wake()
         self._shared_hold.wake()
-        if self._held:
-            self._spawn(self._touch())
+        self._touch()
 
     async def _keep_alive(self) -> None:
         """Tell the broker of every task held, often enough that none is taken for lost."""
         while True:
             self.beat = self._loop.time()
-            await self._touch()
+            if self.broker.connected:  # what is told without a connection is kept for the next one
+                self._touch()
             await asyncio.sleep(self._settings.ack_wait_seconds / 3)
 
-    async def _touch(self) -> None:
-        if not self.broker.connected:
-            return
-        try:
-            for held in list(self._held.values()):
-                if not held.settled:
-                    await self.broker.publish(held.reply, IN_PROGRESS)
-        except BrokerUnavailable as error:
-            log.warning("keep-alive: %s", error)
+    def _touch(self) -> None:
+        for held in self._held.values():
+            if not held.settled:
+                self.broker.tell(held.reply, IN_PROGRESS)
 
     # A task, from its delivery to its end
 
-    def _arrived(self, message: Msg) -> None:
-        """On the path of every task: nothing here waits."""
-        try:
-            delivery = Delivery.parse(message.reply)
-        except ValueError as error:
-            log.error("a message that is no task: %s", error)
-            return
+    def _arrived(self, tasks: list[tuple[bytes, bytes]]) -> None:
+        """On the path of every task: nothing here waits, and nothing fails, since it is called by the connection."""
+        for reply, payload in tasks:
+            try:
+                self._took(reply.decode(), payload)
+            except ValueError as error:
+                log.error("a message that is no task: %s", error)
+            except MemoryError as error:
+                self.on_exhausted(error)
+            except Exception as error:
+                self._broken(error)
+
+    def _took(self, reply: str, payload: bytes) -> None:
+        delivery = Delivery.parse(reply)
         held = self._held.get(delivery.index)
         if held is not None:
-            held.adopt(delivery, message.reply)
+            held.adopt(delivery, reply)
             self.puller.wake()
             return
-        held = Held.of(delivery, message.reply, message.data)
-        self._held[held.index] = held
-        held.runner = self._loop.create_task(self._process(held))
+        held = self._held[delivery.index] = Held.of(delivery, reply, payload)
+        if delivery.delivered == 1:
+            self._runners.add(held)
+        else:
+            held.runner = self._loop.create_task(self._process(held))
 
     async def _process(self, held: Held) -> None:
         try:

@@ -26,7 +26,7 @@ class Pulling(RuleBasedStateMachine):
     @precondition(lambda self: self.owed)
     @rule()
     def deliver(self) -> None:
-        self.lane.message(0)
+        self.lane.messages(1, 0)
         self.owed -= 1
 
     @precondition(lambda self: self.owed)
@@ -42,7 +42,7 @@ class Pulling(RuleBasedStateMachine):
     @rule()
     def late_task_of_a_request_that_ended(self) -> None:
         if not self.owed:
-            self.lane.message(0)
+            self.lane.messages(1, 0)
 
     @invariant()
     def asked_for_is_what_is_owed(self) -> None:
@@ -62,6 +62,6 @@ def test_a_lane_is_silent_only_while_a_request_is_in_flight() -> None:
     assert not lane.silent(109, 5)
     lane.heartbeat(lane.request - 1, 200)
     assert lane.silent(109.1, 5)
-    lane.message(110)
-    lane.message(110)
+    lane.messages(1, 110)
+    lane.messages(1, 110)
     assert not lane.silent(1000, 5)

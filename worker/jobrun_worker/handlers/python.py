@@ -20,6 +20,8 @@ from jobrun_worker.task import Task
 
 Function = Callable[..., Any]
 
+_from_json = json.JSONDecoder().decode
+
 
 def resolve(reference: str) -> Function:
     """Import ``module:function``, with the working directory first on the path. Raises HandlerError."""
@@ -106,7 +108,7 @@ class PythonHandler:
 
     async def __call__(self, payload: bytes, task: Task) -> bytes:
         try:
-            value = json.loads(payload)
+            value = _from_json(payload.decode())
         except (ValueError, RecursionError) as error:
             raise Fail(f"the payload is not JSON: {error}") from None
         arguments = (value, task) if self._takes_task else (value,)

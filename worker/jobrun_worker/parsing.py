@@ -1,0 +1,92 @@
+"""Messages in bulk: the client library's parser, with a short path for what comes a hundred thousand times a second.
+
+nats-py (2.16) takes about 7 µs for each message: a regular expression, a copy of the buffer, three coroutines, a queue
+and a wake-up. A subscription with a *sink* gets what is read at once as one list instead, within the read; all else
+(statuses, answers, PING, errors, other subscriptions) goes to the library one operation at a time.
+
+Source: NATS client protocol, where lines end with CR LF: ``MSG <subject> <sid> [reply-to] <#bytes>`` before a payload,
+``HMSG <subject> <sid> [reply-to] <#header bytes> <#total bytes>`` before headers, an empty line and a payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nats.protocol.parser import AWAITING_MSG_PAYLOAD, Parser
+
+Sink = Callable[[list[tuple[bytes, bytes]]], None]
+"""Takes reply subjects and payloads, in the order of their coming. It may neither fail nor end a subscription."""
+
+_END = b"\r\n"
+
+
+class BulkParser(Parser):
+    def __init__(self, nc: Any) -> None:
+        self.sinks: dict[bytes, Sink] = {}
+        """By the number of the subscription: for its messages that have a reply subject. Others are the library's."""
+        super().__init__(nc)
+
+    def reset(self) -> None:
+        """A new connection begins with a new operation."""
+        super().reset()
+        self._rest = bytearray()
+        self._wanted = 0
+        """Bytes that must be there before it makes sense to look again."""
+
+    async def parse(self, data: bytes = b"") -> None:
+        if not self.sinks and not self._rest:
+            await super().parse(data)
+            return
+        if self.state == AWAITING_MSG_PAYLOAD:  # of a message that began before there was a sink
+            missing = self.needed + len(_END) - len(self.buf)
+            await super().parse(data[:missing])
+            data = data[missing:]
+        elif self.buf:
+            data, self.buf = bytes(self.buf) + data, bytearray()
+        self._rest += data
+        while len(self._rest) > self._wanted:
+            read = bytes(self._rest)
+            taken, end = self._take(read)
+            if end == 0:
+                del self._rest[:taken]
+                return
+            del self._rest[:end]
+            await super().parse(read[taken:end])
+
+    def _take(self, read: bytes) -> tuple[int, int]:
+        """Hand over what is for sinks. Returns up to where, and the end of the operation there; 0: it is in parts."""
+        find, sinks = read.find, self.sinks
+        found: dict[bytes, list[tuple[bytes, bytes]]] = {}
+        at = 0
+        self._wanted = 0
+        while (line_end := find(_END, at)) >= 0:
+            words = read[at:line_end].split(b" ")
+            kind, count = words[0], len(words)
+            begin = line_end + 2
+            if kind not in (b"MSG", b"HMSG") or not words[-1].isdigit():
+                end = begin
+                break
+            end = begin + int(words[-1]) + 2
+            if end > len(read):
+                self._wanted = end - at - 1
+                end = 0
+                break
+            # With a reply subject these have five and six words.
+            if count == 6 and kind == b"HMSG" and words[4].isdigit():
+                begin += int(words[4])
+            elif count != 5 or kind == b"HMSG":
+                break
+            sid = words[2]
+            bulk = found.get(sid)
+            if bulk is None:
+                if sid not in sinks:
+                    break
+                bulk = found[sid] = []
+            bulk.append((words[3], read[begin : end - 2]))
+            at = end
+        else:
+            end = 0
+        for sid, bulk in found.items():
+            sinks[sid](bulk)
+        return at, end
