@@ -22,6 +22,9 @@ INSISTS = 5.0
 """Seconds that a handler has to end once it has been cancelled."""
 
 
+DONE = Succeeded()
+
+
 class Attempts:
     def __init__(self, settings: WorkerSettings, handler: Handler, stop: Callable[[str], None]) -> None:
         """``stop`` hears why this process is to be replaced: a handler that can't be ended, memory that is used up."""
@@ -31,6 +34,7 @@ class Attempts:
         self._deadlines = Deadlines(settings.task_timeout_seconds, self._over_limit)
         self._loop = asyncio.get_running_loop()
         self._abandoned = False
+        self._run = (settings.run, settings.namespace, settings.uid)
 
     def abandon(self) -> None:
         """From now on a cancellation is the end of the worker, and no result."""
@@ -41,40 +45,43 @@ class Attempts:
 
     async def run(self, held: Held) -> Result:
         """Call the handler once. Raises CancelledError only after ``abandon``, MemoryError only beside other tasks."""
-        settings = self._settings
         held.started_ns = time.time_ns()
-        key = f"{settings.uid}-{held.index}"
-        task = Task(held.index, held.attempt, settings.run, settings.namespace, key)
         self._deadlines.add(held)
         try:
-            result = await self._call(held, task)
+            body = await self._handler(held.payload, self._task(held))
+            result: Result = Succeeded(body) if body else DONE
+        except BaseException as error:
+            result = self._came_to(held, error)
         finally:
             self._deadlines.discard(held)
         return self._timed_out(held) if held.timed_out else result
 
-    async def _call(self, held: Held, task: Task) -> Result:
-        try:
-            return Succeeded(await self._handler(held.payload, task))
-        except asyncio.CancelledError:
-            if self._abandoned:
-                raise
-            return Failed("CancelledError: the handler was cancelled from within")
-        except Retry as retry:
-            return Failed(shorten(str(retry)), retry.after)
-        except Fail as fail:
-            return GaveUp(shorten(str(fail)))
-        except Throttled as throttled:
-            return Paused(throttled.seconds, shorten(str(throttled)))
-        except AttemptFailed as failed:
-            return Failed(shorten(str(failed)))
-        except MemoryError as error:
-            if not held.alone:
-                raise  # whose memory it was can't be told: the process ends, and each of its tasks runs alone next
-            self._stop(f"task {held.index} used up the memory of this process, so it is replaced")
-            return Failed(describe(error))
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            log.debug("task %d: attempt %d", held.index, held.attempt, exc_info=error)
-            return Failed(describe(error))
+    def _task(self, held: Held) -> Task:
+        run, namespace, uid = self._run
+        return Task(held.index, held.attempt, run, namespace, f"{uid}-{held.index}")
+
+    def _came_to(self, held: Held, error: BaseException) -> Result:
+        """What a handler that raised ``error`` came to. Raises it where it is nothing of the handler's."""
+        match error:
+            case asyncio.CancelledError() if not self._abandoned:
+                return Failed("CancelledError: the handler was cancelled from within")
+            case Retry():
+                return Failed(shorten(str(error)), error.after)
+            case Fail():
+                return GaveUp(shorten(str(error)))
+            case Throttled():
+                return Paused(error.seconds, shorten(str(error)))
+            case AttemptFailed():
+                return Failed(shorten(str(error)))
+            case MemoryError() if held.alone:
+                self._stop(f"task {held.index} used up the memory of this process, so it is replaced")
+                return Failed(describe(error))
+            case MemoryError():  # whose it was can't be told: the process ends, and each of its tasks runs alone next
+                raise error
+            case Exception() | SystemExit() | KeyboardInterrupt():
+                log.debug("task %d: attempt %d", held.index, held.attempt, exc_info=error)
+                return Failed(describe(error))
+        raise error
 
     def _timed_out(self, held: Held) -> Result:
         """Whatever the handler made of its cancellation: what it then returned may be half a result."""

@@ -54,7 +54,7 @@ class Broker:
         self._settings = settings
         self._nc = LastingClient(settings.address)
         self._closing = False
-        self._words: list[bytes] = []
+        self._said: list[bytes] = []
         self._writing = False
         self._loop = asyncio.get_running_loop()
         self.on_disconnect: Callable[[], None] = _nothing
@@ -109,19 +109,37 @@ class Broker:
         except nats.errors.Error as error:
             raise BrokerUnavailable(_text(error)) from error
 
+    async def take_answers(
+        self, subject: str, sink: Sink, callback: Callable[[Msg], Awaitable[None]]
+    ) -> None:
+        """Subscribe: answers go to ``sink``, all that have been read at once; what has headers goes to ``callback``."""
+        try:
+            await self._nc.take_answers(subject, sink, callback)
+        except nats.errors.Error as error:
+            raise BrokerUnavailable(_text(error)) from error
+
     def tell(self, reply: str, word: bytes) -> None:
         """A word about a delivery, which has no answer. Written with all others of this turn of the loop, or as soon
         as there is a connection."""
-        self._words.append(b"PUB %b %d\r\n%b\r\n" % (reply.encode(), len(word), word))
+        self._say(b"PUB %b %d\r\n%b\r\n" % (reply.encode(), len(word), word))
+
+    def ask(self, subject: str, headers: str, body: bytes, reply: str) -> None:
+        """The same for a message with headers (lines that end with CR LF), whose answer comes to ``reply``."""
+        head = f"NATS/1.0\r\n{headers}\r\n".encode()
+        line = f"HPUB {subject} {reply} {len(head)} {len(head) + len(body)}\r\n".encode()
+        self._say(b"%b%b%b\r\n" % (line, head, body))
+
+    def _say(self, operation: bytes) -> None:
+        self._said.append(operation)
         if not self._writing:
             self._writing = True
             self._loop.call_soon(self._write)
 
     def _write(self) -> None:
         self._writing = False
-        if self._words and self._nc.is_connected:
-            self._nc.write(b"".join(self._words))
-            self._words.clear()
+        if self._said and self._nc.is_connected:
+            self._nc.write(b"".join(self._said))
+            self._said.clear()
 
     async def leave(self, subscriptions: list[Subscription]) -> None:
         """Unsubscribe, after all that the broker has sent before it heard of it has been handled."""
@@ -146,17 +164,7 @@ class Broker:
                 f"{size:,} bytes are more than the broker takes now; its max_payload was larger when this run began"
             )
         message = await self._request(subject, body, headers)
-        try:
-            answer = json.loads(message.data)
-            error = answer.get("error")
-            if error is None:
-                return int(answer["seq"])
-            code, text = error.get("err_code"), error.get("description")
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as bad:
-            raise BrokerUnavailable(f"not an answer of JetStream: {message.data[:200]!r}") from bad
-        if code == wire.WRONG_LAST_SEQUENCE:
-            raise WrongLastSequence(str(text))
-        raise BrokerUnavailable(f"{text} (error {code})")
+        return sequence_of(message.data)
 
     async def last(self, stream: str, subject: str) -> Stored | None:
         """The last message of ``subject``, read directly (ADR-31); None: there is none."""
@@ -213,6 +221,24 @@ class Broker:
         log.info("broker: connected again")
         self._write()
         self.on_connect()
+
+
+def sequence_of(answer: bytes) -> int:
+    """What JetStream has answered to a message that is to be stored: its sequence.
+
+    Raises WrongLastSequence and BrokerUnavailable.
+    """
+    try:
+        value = json.loads(answer)
+        error = value.get("error")
+        if error is None:
+            return int(value["seq"])
+        code, text = error.get("err_code"), error.get("description")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as bad:
+        raise BrokerUnavailable(f"not an answer of JetStream: {answer[:200]!r}") from bad
+    if code == wire.WRONG_LAST_SEQUENCE:
+        raise WrongLastSequence(str(text))
+    raise BrokerUnavailable(f"{text} (error {code})")
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

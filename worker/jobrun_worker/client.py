@@ -53,6 +53,11 @@ class LastingClient(Client):
         self._ps.sinks[b"%d" % subscription._id] = sink
         return subscription
 
+    async def take_answers(self, subject: str, sink: Sink, cb: Callable[[Msg], Awaitable[None]]) -> None:
+        """Subscribe for good: what has no reply subject and no headers goes to ``sink`` in bulk, the rest to ``cb``."""
+        subscription = await self.subscribe(subject, cb=cb)
+        self._ps.answers[b"%d" % subscription._id] = sink
+
     def _remove_sub(self, sid: int, max_msgs: int = 0) -> None:
         """What the library calls where a subscription ends."""
         self._ps.sinks.pop(b"%d" % sid, None)

@@ -41,6 +41,8 @@ class Held:
     """Its handler runs with nothing else held here."""
     excused: bool = False
     """The stored record counts this delivery as a return already."""
+    kept: bool = False
+    """Its result is on its way to the broker, whose answer ends it: see ``keeping``."""
     settled: bool = False
     """Its ack or nak is on its way: a keep-alive after a nak would undo the nak's delay."""
     runner: asyncio.Task[None] | None = None

@@ -16,7 +16,7 @@ from typing import Any
 from nats.protocol.parser import AWAITING_MSG_PAYLOAD, Parser
 
 Sink = Callable[[list[tuple[bytes, bytes]]], None]
-"""Takes reply subjects and payloads, in the order of their coming. It may neither fail nor end a subscription."""
+"""Takes subjects and payloads, in the order of their coming. It may neither fail nor end a subscription."""
 
 _END = b"\r\n"
 
@@ -24,7 +24,9 @@ _END = b"\r\n"
 class BulkParser(Parser):
     def __init__(self, nc: Any) -> None:
         self.sinks: dict[bytes, Sink] = {}
-        """By the number of the subscription: for its messages that have a reply subject. Others are the library's."""
+        """By the number of the subscription: for its messages that have a reply subject, which they are told by."""
+        self.answers: dict[bytes, Sink] = {}
+        """For those that have neither reply subject nor headers, told by the subject to which they came."""
         super().__init__(nc)
 
     def reset(self) -> None:
@@ -35,7 +37,7 @@ class BulkParser(Parser):
         """Bytes that must be there before it makes sense to look again."""
 
     async def parse(self, data: bytes = b"") -> None:
-        if not self.sinks and not self._rest:
+        if not (self.sinks or self.answers or self._rest):
             await super().parse(data)
             return
         if self.state == AWAITING_MSG_PAYLOAD:  # of a message that began before there was a sink
@@ -56,7 +58,7 @@ class BulkParser(Parser):
 
     def _take(self, read: bytes) -> tuple[int, int]:
         """Hand over what is for sinks. Returns up to where, and the end of the operation there; 0: it is in parts."""
-        find, sinks = read.find, self.sinks
+        find, sinks, answers = read.find, self.sinks, self.answers
         found: dict[bytes, list[tuple[bytes, bytes]]] = {}
         at = 0
         self._wanted = 0
@@ -73,20 +75,23 @@ class BulkParser(Parser):
                 end = 0
                 break
             # With a reply subject these have five and six words.
+            place, wanted = 3, sinks
             if count == 6 and kind == b"HMSG" and words[4].isdigit():
                 begin += int(words[4])
+            elif count == 4 and kind == b"MSG":
+                place, wanted = 1, answers
             elif count != 5 or kind == b"HMSG":
                 break
             sid = words[2]
+            if sid not in wanted:
+                break
             bulk = found.get(sid)
             if bulk is None:
-                if sid not in sinks:
-                    break
                 bulk = found[sid] = []
-            bulk.append((words[3], read[begin : end - 2]))
+            bulk.append((words[place], read[begin : end - 2]))
             at = end
         else:
             end = 0
         for sid, bulk in found.items():
-            sinks[sid](bulk)
+            (sinks.get(sid) or answers[sid])(bulk)
         return at, end

@@ -54,14 +54,14 @@ class Settlement:
     async def settle(self, held: Held, result: Result) -> str:
         """End an attempt; returns the outcome that metrics count."""
         if isinstance(result, Succeeded) and not self._settings.retain_results:
-            self._tell(held, ACK)
+            self.ack(held)
             return outcomes.SUCCEEDED
         finished = time.time_ns()
         if isinstance(result, Paused):
             self._shared_hold.begin(hold_seconds(result.seconds), result.reason)
         verdict = await self._decide(held, result)
         if isinstance(verdict, Complete):
-            await self._end(held, self._outcome(held, finished, verdict.attempts, verdict.body))
+            await self.complete(held, verdict, finished)
             return outcomes.SUCCEEDED
         if isinstance(verdict, Bury):
             await self.bury(held, verdict, finished)
@@ -78,6 +78,14 @@ class Settlement:
             verdict.record.error,
         )
         return outcomes.FAILED
+
+    def ack(self, held: Held) -> None:
+        """What there is to store of it is stored."""
+        self._tell(held, ACK)
+
+    async def complete(self, held: Held, verdict: Complete, finished_ns: int) -> None:
+        """Store its result, and ack."""
+        await self._end(held, self._outcome(held, finished_ns, verdict.attempts, verdict.body))
 
     async def bury(self, held: Held, verdict: Bury, finished_ns: int) -> None:
         """Store its dead letter, and ack."""

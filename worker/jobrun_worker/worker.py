@@ -16,13 +16,14 @@ from typing import Any
 
 from jobrun_worker.attempts import Attempts
 from jobrun_worker.broker import Broker
-from jobrun_worker.decisions import Bury, RunAlone, before_run
+from jobrun_worker.decisions import Bury, Complete, RunAlone, Succeeded, before_run
 from jobrun_worker.errors import BrokerUnavailable
 from jobrun_worker.gate import Gate
 from jobrun_worker.handlers import Handler
 from jobrun_worker.held import Held
 from jobrun_worker.hold import Hold
-from jobrun_worker.metrics import WorkerMetrics
+from jobrun_worker.keeping import Keeping, Kept
+from jobrun_worker.metrics import SUCCEEDED, WorkerMetrics
 from jobrun_worker.pull import Puller
 from jobrun_worker.retrying import until_available
 from jobrun_worker.runners import Runners
@@ -60,6 +61,9 @@ class Worker:
         self._shared_hold = SharedHold(self.broker, names, settings.uid, self._hold)
         self._store = Store(self.broker, names, settings.uid)
         self._settlement = Settlement(settings, self.broker, self._store, self._hold, self._shared_hold)
+        self._keeping = Keeping(
+            self.broker, names, settings.uid, settings.worker, self._stored, self._not_stored
+        )
         self._attempts = Attempts(settings, handler, self.stop)
         self._runners = Runners(self._process)
         self._alone: Held | None = None
@@ -121,6 +125,8 @@ class Worker:
         self._spawn(self._keep_alive())
         self._spawn(self._shared_hold.run())
         self._spawn(self.puller.run())
+        if self._settings.retain_results:
+            self._spawn(self._keeping.open())
         try:
             log.info("ready: %d tasks at a time", self._settings.concurrency)
             await self._shared_hold.first()
@@ -132,6 +138,7 @@ class Worker:
                 helper.cancel()
             self._hold.close()
             self._attempts.close()
+            self._keeping.close()
             await self._handler.close()
             await self.broker.close()
         return self._code
@@ -261,10 +268,14 @@ class Worker:
         except Exception as error:
             self._broken(error)
         finally:
-            del self._held[held.index]
-            self.puller.wake()
-            if self._alone is not None or self._stop.is_set():
-                self._settled.set()
+            if not held.kept:
+                self._done(held)
+
+    def _done(self, held: Held) -> None:
+        del self._held[held.index]
+        self.puller.wake()
+        if self._alone is not None or self._stop.is_set():
+            self._settled.set()
 
     async def _again(self, held: Held) -> None:
         """A task that was delivered before: its record says what became of that."""
@@ -338,7 +349,38 @@ class Worker:
         finally:
             self._gate.leave()
         seconds = time.perf_counter() - began
+        if isinstance(result, Succeeded) and self._keep(held, result, seconds):
+            return
         self._metrics.attempt(await self._settlement.settle(held, result), seconds)
+
+    def _keep(self, held: Held, result: Succeeded, seconds: float) -> bool:
+        """Have its result stored without waiting for it; False: not here and now."""
+        if not self._settings.retain_results or held.alone:
+            return False
+        attempts = held.record.failures + held.lost + 1
+        held.kept = self._keeping.keep(held, result.body, attempts, time.time_ns(), seconds)
+        if held.kept:
+            held.runner = None  # goes on to others
+        return held.kept
+
+    def _stored(self, kept: Kept) -> None:
+        self._settlement.ack(kept.held)
+        self._metrics.attempt(SUCCEEDED, kept.seconds)
+        self._done(kept.held)
+
+    def _not_stored(self, kept: Kept) -> None:
+        held = kept.held
+        held.kept = False
+        held.runner = self._loop.create_task(self._store_patiently(held, kept))
+
+    async def _store_patiently(self, held: Held, kept: Kept) -> None:
+        try:
+            await self._settlement.complete(held, Complete(kept.body, kept.attempts), kept.finished_ns)
+            self._metrics.attempt(SUCCEEDED, kept.seconds)
+        except Exception as error:
+            self._broken(error)
+        finally:
+            self._done(held)
 
     async def _hand_back(self, held: Held) -> None:
         await self._settlement.hand_back(held, self._hold.left())
