@@ -49,6 +49,10 @@ accept: install ## Print each bound that must hold, as measured here, with its l
 faults: install ## Runs that are killed, frozen, cut off and filled up by a seeded schedule: SCHEDULES=20 SEED=7 JOBS=2
 	PYTHONPATH=tests $(BIN)/python -m faults --schedules $(or $(SCHEDULES),20) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
 
+.PHONY: bench
+bench: install ## Tasks a second next to what else there is: ROUNDS=5 MEASURES="release work" CONTENDERS="c-client jobrun"
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks --rounds $(or $(ROUNDS),5) --measures "$(MEASURES)" --contenders "$(CONTENDERS)"
+
 .PHONY: crds
 crds: install ## Generate crds/, the chart's copy of it and the references in docs/
 	$(BIN)/python -m jobrun_operator.api.render crds --docs docs/api.md

@@ -1,0 +1,1 @@
+"""Each contender, used as its documentation recommends for throughput."""

@@ -1,0 +1,41 @@
+"""What is measured, each defined once: its unit and what it says. docs/performance.md explains how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    unit: str
+    meaning: str
+    trial: str
+    """Of which trial it is a reading: one trial may give several."""
+    limit: str = ""
+    """The measure of the C client that it is compared with, where there is one."""
+
+
+MEASURES: Mapping[str, Measure] = {
+    "release": Measure("tasks/s", "stored and acknowledged, from a count", "release", limit="release"),
+    "release-cpu": Measure("s/100k tasks", "processor time of the releasing process", "release"),
+    "release-memory": Measure("MiB", "resident memory of the releasing process, at most", "release"),
+    "release-records": Measure(
+        "tasks/s", "stored and acknowledged, from JSON Lines", "release-records", limit="release"
+    ),
+    "work": Measure(
+        "tasks/s", "no-op tasks through one worker process, no results kept", "work", limit="work"
+    ),
+    "work-cpu": Measure("s/100k tasks", "processor time of that worker process", "work"),
+    "work-memory": Measure("MiB", "resident memory of that worker process, at most", "work"),
+    "work-results": Measure(
+        "tasks/s", "no-op tasks through one worker process, results kept", "work-results", limit="work"
+    ),
+    "work-results-cpu": Measure("s/100k tasks", "processor time of that worker process", "work-results"),
+    "work-batch": Measure(
+        "tasks/s", "no-op tasks through one worker process, in batches", "work-batch", limit="work"
+    ),
+    "work-batch-cpu": Measure("s/100k tasks", "processor time of that worker process", "work-batch"),
+}
+
+TRIALS = tuple(dict.fromkeys(measure.trial for measure in MEASURES.values()))

@@ -1,0 +1,1 @@
+"""What contenders run in processes of their own."""
