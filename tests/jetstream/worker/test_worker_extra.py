@@ -7,15 +7,15 @@ import os
 import sys
 from pathlib import Path
 
-import nats
 import pytest
 
 from jobrun_operator.engine.ports import RunRef, SourceSummary
-from jobrun_operator.jetstream.client import JetStream
+from jobrun_operator.jetstream.client import JetStream, connect
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
+from jobrun_worker.address import BrokerAddress
 from jobrun_worker.settings import WorkerSettings
 from support.nats_server import NatsServer
 from support.only_extra import refused, required
@@ -31,7 +31,7 @@ def test_the_refusal_refuses() -> None:
 
 @pytest.mark.parametrize("module", ["jobrun_worker", "jobrun_operator.cli"])
 async def test_a_worker_does_tasks(module: str, nats_server: NatsServer, tmp_path: Path) -> None:
-    client = await nats.connect(nats_server.url)
+    client = await connect(BrokerAddress(nats_server.url), "test")
     js, run = JetStream(client), RunRef("default", "small", "u-1")
     layout = LayoutSettings(installation="here")
     await JetStreamWorkStreams(js, layout).provision(run, SourceSummary(3, "sha256:0"))
