@@ -1,7 +1,8 @@
 """kstatus, as far as it goes for a custom resource: what Flux, kpt and ``flux wait`` fall back to.
 
-Source: sigs.k8s.io/cli-utils, pkg/kstatus/status: ``checkGenericProperties``, then ``checkReadyCondition``. Written
-anew from those rules, since the library is for Go.
+Source: sigs.k8s.io/cli-utils, pkg/kstatus/status: ``checkGenericProperties`` (``generic.go``), then
+``checkReadyCondition`` (``status.go``); Flux's own copy, fluxcd/cli-utils, has the same rules. Written anew from them,
+since the library is for Go.
 """
 
 from __future__ import annotations
