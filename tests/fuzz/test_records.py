@@ -70,6 +70,7 @@ def test_outcomes(subject: str, headers: dict[str, str]) -> None:
 @given(st.lists(_NUMBERS | st.text(max_size=9), max_size=12))
 @example(["jobrun_u", "workers", "1", "0", "1", "1", "0"])
 @example(["jobrun_u", "workers", "1", "1", "1", "99999999999999999999999", "0"])
+@example(["0"] * 8)
 def test_reply_subjects(tokens: list[str]) -> None:
     try:
         delivery = Delivery.parse(".".join(["$JS", "ACK", *tokens]))

@@ -104,7 +104,7 @@ class Delivery(NamedTuple):
         """Raises ValueError where ``reply`` is not JetStream's."""
         tokens = reply.split(".")
         count = len(tokens)
-        if count < 9 or not reply.startswith("$JS.ACK."):
+        if (count != 9 and count < 11) or not reply.startswith("$JS.ACK."):
             raise ValueError(f"not a JetStream reply subject: {reply!r}")
         start = 4 if count == 9 else 6
         delivered, sequence = int(tokens[start]), int(tokens[start + 1])
