@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 _LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
-_READY = "Server is ready"
+_READY, _RELOADED = "Server is ready", "Reloaded server configuration"
 
 START_LIMIT = 30.0
 """Seconds; a start takes 0.1 on an idle machine."""
@@ -50,6 +50,7 @@ class NatsServer:
         self._process: subprocess.Popen[str] | None = None
         self._log: deque[str] = deque(maxlen=2000)
         self._told = threading.Event()
+        self._reloaded = threading.Event()
         self._reader: threading.Thread | None = None
         self.port = 0
         """Chosen by the server at the first start."""
@@ -86,6 +87,15 @@ class NatsServer:
         """Another ``extra``, from the next start on."""
         self._extra = extra
 
+    async def reload(self, extra: str) -> None:
+        """Another ``extra`` from now on, without a restart (SIGHUP). Raises RuntimeError where it is refused."""
+        self._extra = extra
+        self._write_config()
+        self._reloaded.clear()
+        os.kill(self.pid, signal.SIGHUP)
+        if not await asyncio.to_thread(self._reloaded.wait, START_LIMIT):
+            raise RuntimeError(f"nats-server did not reload:\n{self.log}")
+
     async def kill(self) -> None:
         """SIGKILL and wait for the end, as a crash would end it."""
         await asyncio.to_thread(self._end, signal.SIGKILL)
@@ -108,11 +118,7 @@ class NatsServer:
         if self._process is not None:
             raise RuntimeError("the server runs already")
         self._directory.mkdir(parents=True, exist_ok=True)
-        config = self._directory / "nats.conf"
-        config.write_text(
-            f'listen: "127.0.0.1:{self.port or -1}"\n'
-            f'jetstream {{ store_dir: "{self.store}"\n{self._jetstream} }}\n{self._extra}\n'
-        )
+        config = self._write_config()
         self._told.clear()
         self._process = subprocess.Popen(
             [nats_server_binary(), "--config", str(config)],
@@ -128,6 +134,14 @@ class NatsServer:
             self._end(signal.SIGKILL)
             raise RuntimeError(f"nats-server did not start:\n{self.log}")
 
+    def _write_config(self) -> Path:
+        config = self._directory / "nats.conf"
+        config.write_text(
+            f'listen: "127.0.0.1:{self.port or -1}"\n'
+            f'jetstream {{ store_dir: "{self.store}"\n{self._jetstream} }}\n{self._extra}\n'
+        )
+        return config
+
     def _read_log(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         for line in process.stderr:
@@ -136,6 +150,8 @@ class NatsServer:
                 self.port = int(found.group(1))
             if _READY in line:
                 self._told.set()
+            if _RELOADED in line:
+                self._reloaded.set()
         self._told.set()
 
     def _end(self, how: signal.Signals) -> None:

@@ -47,6 +47,19 @@ class BrokerAddress:
     def servers(self) -> list[str]:
         return self.url.split(",")
 
+    @property
+    def how_to_log_in(self) -> str:
+        """Which settings to look at where the broker does not let this user in: the same variables on every side."""
+        if self.credentials:
+            return f"check the file that JOBRUN_NATS_CREDENTIALS names ({self.credentials}), and the user at the broker"
+        if self.user:
+            return (
+                f"check JOBRUN_NATS_USER ({self.user}) and JOBRUN_NATS_PASSWORD, and the user at the broker"
+            )
+        if self.tls_cert:
+            return f"check the certificate that JOBRUN_NATS_TLS_CERT names ({self.tls_cert})"
+        return "it wants a login: set JOBRUN_NATS_USER and JOBRUN_NATS_PASSWORD, or JOBRUN_NATS_CREDENTIALS"
+
     def login(self) -> dict[str, Any]:
         """Arguments of the client's ``connect``. Raises ValueError that names the file that can't be used."""
         options: dict[str, Any] = {}

@@ -19,9 +19,10 @@ from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from jobrun_worker import holding, wire
+from jobrun_worker import denials, holding, wire
 from jobrun_worker.address import WORKER_INBOX
-from jobrun_worker.client import LastingClient
+from jobrun_worker.client import LastingClient, is_refusal
+from jobrun_worker.denials import Denial
 from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
 from jobrun_worker.parsing import Sink
 from jobrun_worker.settings import WorkerSettings
@@ -35,6 +36,8 @@ MAX_RECONNECT_WAIT = 3.0
 that goes unanswered takes two more: within five after the broker's return all of them work again."""
 PING_INTERVAL = 10
 """Seconds; two pings without an answer and the connection is taken for dead."""
+UNHEARD_SECONDS = 30.0
+"""For which a denial counts that was not repeated: far longer than the pause between two requests for tasks."""
 _HEADER_LINE = len("NATS/1.0\r\n\r\n")
 """Bytes that headers have besides their own."""
 NOT_FOUND, STATUS, SEQUENCE = "404", "Status", "Nats-Sequence"
@@ -52,7 +55,7 @@ class Stored:
 class Broker:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._nc = LastingClient(settings.address)
+        self._nc = LastingClient(settings.address, WORKER_INBOX)
         self._closing = False
         self._said: list[bytes] = []
         self._writing = False
@@ -63,6 +66,10 @@ class Broker:
     @property
     def connected(self) -> bool:
         return bool(self._nc.is_connected)
+
+    def unheard(self, subject: str) -> str:
+        """Why nothing comes of what is published to ``subject`` now and then; empty: nothing is known to be wrong."""
+        return self._nc.why_silent(subject, self._loop.time() - UNHEARD_SECONDS)
 
     @property
     def max_body(self) -> int:
@@ -78,7 +85,7 @@ class Broker:
         login = settings.address.login()
         await self._nc.connect(
             settings.address.servers,
-            inbox_prefix=WORKER_INBOX,
+            inbox_prefix=self._nc.inbox,
             name=f"jobrun-worker {settings.namespace}/{settings.run} {settings.worker}",
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
@@ -200,17 +207,23 @@ class Broker:
             await self._nc.close()
 
     async def _request(self, subject: str, body: bytes, headers: dict[str, str] | None) -> Msg:
+        began = self._loop.time()
         try:
             message = await self._nc.request(subject, body, timeout=REQUEST_TIMEOUT, headers=headers)
         except (nats.errors.Error, TimeoutError) as error:
-            raise BrokerUnavailable(_text(error)) from error
+            raise BrokerUnavailable(self._nc.why_silent(subject, began) or _text(error)) from error
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise asyncio.CancelledError  # wait_for of Python 3.11 can forget it (cpython#86296)
         return message
 
     async def _on_error(self, error: Exception) -> None:
-        log.warning("broker: %s", _text(error))
+        if is_refusal(error):
+            log.warning("broker: %s: %s", _text(error), self._settings.address.how_to_log_in)
+        elif Denial.parse(str(error)) is not None:
+            log.error("broker: %s: %s", _text(error), denials.HELP)
+        else:
+            log.warning("broker: %s", _text(error))
 
     async def _on_disconnected(self) -> None:
         if not self._closing:

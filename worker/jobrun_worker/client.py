@@ -2,15 +2,14 @@
 
 The library takes most errors that a broker sends for the end: after an expired credential, an account over its
 limits or a protocol error the client is closed for good, whatever ``max_reconnect_attempts`` says. Here such a
-connection is made again, with the credentials as they are then. And what the broker has denied is remembered, since
-a denied request gets no answer: it would look like a broker that is away.
+connection is made again, with the credentials as they are then. And what the broker has refused or denied is
+remembered, since neither gets an answer: it would look like a broker that is away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,23 +19,43 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from jobrun_worker.address import BrokerAddress
+from jobrun_worker.denials import Denial, Denials
 from jobrun_worker.parsing import BulkParser, Sink
-
-_DENIAL = re.compile(r'permissions violation for (?:publish|subscription) to "([^"]+)"')
-
 
 CLOSE_SECONDS = 5.0
 """For which a connection may take to close; the library can wait for ever for one that is just being made."""
 
+DENIED_SECONDS = 30.0
+"""After which an inbox that was denied is asked for again, by another connection: the broker looks at it only once."""
+
+_REFUSALS = ("authorization violation", "user authentication expired", "user authentication revoked")
+"""With which a broker ends a connection that it will not take (nats-server, ``server/client.go``)."""
+
+
+def is_refusal(error: BaseException | str) -> bool:
+    """Whether the broker has not let this user in, or not any more."""
+    return any(sign in str(error).lower() for sign in _REFUSALS)
+
 
 class LastingClient(Client):
-    def __init__(self, address: BrokerAddress) -> None:
+    def __init__(self, address: BrokerAddress, inbox: str) -> None:
+        """``inbox``: the prefix under which answers come."""
         super().__init__()
         self._ps: BulkParser = BulkParser(self)
-        self._address = address
-        self.denied: set[str] = set()
-        """Subjects that the broker has denied to this user, in lower case as it tells them."""
+        self.address = address
+        self.inbox = inbox
+        self._denials = Denials(inbox)
+        self._refusal = ""
         self._connected_at = 0.0
+
+    def why_silent(self, subject: str, since: float) -> str:
+        """Why what was published to ``subject`` at ``since`` (of the loop's clock) got no answer, as far as that is
+        known here: a sentence for a user to act on, or empty."""
+        if self._refusal:
+            return f"the broker does not let this user in ({self._refusal}): {self.address.how_to_log_in}"
+        if not self.is_connected:
+            return f"there is no connection to the broker at {self.address.shown}"
+        return self._denials.why(subject, since)
 
     def away(self, now: float) -> float:
         """Seconds for which this has been without a connection, as seen by whoever asks now and then; infinite where it
@@ -79,17 +98,39 @@ class LastingClient(Client):
         """What the library calls for each attempt: with authority and certificate as they are now (Kubernetes renews a
         mounted Secret in place). Files that can't be read for the moment leave the ones that were."""
         with contextlib.suppress(ValueError):
-            if (tls := self._address.tls()) is not None:
+            if (tls := self.address.tls()) is not None:
                 self.options["tls"] = tls
         await super()._connect_to_server(s)
 
+    async def _process_connect_init(self) -> None:
+        """What the library calls to log in, at each attempt."""
+        try:
+            await super()._process_connect_init()
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            self._refusal = str(error).removeprefix("nats: ").strip("'") if is_refusal(error) else ""
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]  # the library forgets it at the next attempt, open as it is
+            raise
+        self._refusal = ""
+        self._denials.forget()
+
     async def _process_err(self, err_msg: str) -> None:
         """What the library calls for an ``-ERR`` of the broker (nats-py 2.16, ``Client._process_err``)."""
-        denial = _DENIAL.search(err_msg.lower())
+        loop = asyncio.get_running_loop()
+        denial = Denial.parse(err_msg)
         if denial is not None:
-            self.denied.add(denial[1])
-            await super()._process_err(err_msg)
+            if self._denials.add(
+                denial, loop.time()
+            ):  # told once: what asks again and again is denied each time
+                await super()._process_err(err_msg)
+                if self._denials.of_inbox:
+                    loop.call_later(DENIED_SECONDS, self._connect_anew, self._client_id)
             return
         error = nats.errors.Error(f"nats: {err_msg.strip(chr(39))}")
         await self._error_cb(error)
         await self._process_op_err(error)
+
+    def _connect_anew(self, denied: int | None) -> None:
+        """Unless that connection has been replaced since."""
+        if self.is_connected and self._client_id == denied:
+            self._anew = asyncio.get_running_loop().create_task(self.force_reconnect())

@@ -52,8 +52,8 @@ def ready(worker: Worker) -> str:
     """Empty, or why no tasks come here now."""
     if worker.draining:
         return "draining"
-    if not worker.broker.connected:
-        return "not connected to the broker"
+    if trouble := worker.broker.unheard(worker.puller.subject):
+        return trouble
     if not worker.puller.pulling:
         return "the broker does not take requests for tasks"
     return ""

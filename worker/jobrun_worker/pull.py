@@ -53,7 +53,7 @@ class Puller:
     ) -> None:
         """``held`` counts the tasks that take a slot; ``arrived`` takes what came at once: reply subjects, payloads."""
         self._broker = broker
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}"
+        self.subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}"
         self._slots = slots
         self._held = held
         self._arrived = arrived
@@ -163,7 +163,7 @@ class Puller:
                     "idle_heartbeat": int(HEARTBEAT * _NANOSECONDS),
                 }
                 reply = f"{self._inbox}.{lane.number}.{lane.request}"
-                await self._broker.publish(self._subject, json.dumps(body).encode(), reply)
+                await self._broker.publish(self.subject, json.dumps(body).encode(), reply)
                 return
 
     async def _subscribe(self) -> None:

@@ -246,7 +246,7 @@ class _Parts:
 
     def ready(self) -> str:
         if not self._js.client.is_connected:
-            return "not connected to the broker"
+            return self._js.client.why_silent("", 0.0)
         if self._api.trouble:
             return self._api.trouble
         return "" if self.deployments.synced and self.pods.synced else "workers are not listed yet"

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import ssl
 from collections.abc import Coroutine
 from typing import Any
 
@@ -25,9 +26,10 @@ from jobrun_operator.errors import (
     EnvironmentFault,
     JobRunError,
 )
-from jobrun_worker import wire
+from jobrun_worker import denials, wire
 from jobrun_worker.address import CLIENT_INBOX, BrokerAddress
-from jobrun_worker.client import LastingClient
+from jobrun_worker.client import LastingClient, is_refusal
+from jobrun_worker.denials import Denial
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +47,8 @@ _BUSY = {10002, 10023, 10028, 10047, 10077, 10167, 10176, 10210}
 batch that did not arrive whole; too many open batches. Each may pass: look at the stream again and go on from there."""
 
 
-_REFUSALS = ("authorization violation", "user authentication expired", "user authentication revoked")
-"""With which a broker ends a connection that it will not take (server/client.go of nats-server)."""
+_NO_JETSTREAM = {10039, 10076}
+"""Not enabled for the account, or not at all."""
 
 
 class NothingThere(BrokerUnavailable):
@@ -77,18 +79,17 @@ async def connect(
     Raises EnvironmentFault where a file of the credentials can't be used, the broker can't be reached within
     ``timeout`` seconds, refuses the credentials, has no JetStream, or is older than 2.12.
     """
-    client = LastingClient(address)
+    client = LastingClient(address, inbox)
     errors: list[Exception] = []
     refused = asyncio.Event()
 
     async def on_error(error: Exception) -> None:
         if not refused.is_set():
             errors[:] = [error]
-        text = str(error).lower()
-        if any(sign in text for sign in _REFUSALS):
+        if is_refusal(error):
             refused.set()
-        if "permissions violation" in text:
-            log.error("the broker denies it: %s (docs/nats-permissions.md has what is needed)", error)
+        if Denial.parse(str(error)) is not None:
+            log.error("the broker denies it: %s: %s", error, denials.HELP)
         log.debug("broker: %s: %s", type(error).__name__, error)
 
     async def on_disconnect() -> None:
@@ -105,7 +106,7 @@ async def connect(
     connecting = client.connect(
         servers=address.servers,
         name=name,
-        inbox_prefix=inbox,
+        inbox_prefix=client.inbox,
         reconnect_time_wait=0.25,  # type: ignore[arg-type]  # a float works: it goes to sleep
         connect_timeout=max(1, int(timeout)),
         allow_reconnect=True,
@@ -125,10 +126,8 @@ async def connect(
         if not isinstance(error, (nats.errors.Error, OSError, TimeoutError)):
             raise
         cause = errors[-1] if errors else error
-        raise EnvironmentFault(
-            f"no connection to the broker at {address.shown}: {type(cause).__name__}: {cause}; "
-            "check the address, the credentials and that nats-server runs"
-        ) from error
+        said = f"{type(cause).__name__}: {cause}; {_advice(address, cause)}"
+        raise EnvironmentFault(f"no connection to the broker at {address.shown}: {said}") from error
     return client
 
 
@@ -163,10 +162,21 @@ async def _check_server(client: LastingClient, address: BrokerAddress) -> None:
         )
     try:
         await JetStream(client).api("INFO")
-    except JobRunError as error:
+    except (NothingThere, Refused) as error:
         raise EnvironmentFault(
             f"the broker at {address.shown} has no JetStream for this account ({error}); enable it there"
         ) from error
+    except JobRunError as error:
+        raise EnvironmentFault(f"the broker at {address.shown} can't be used: {error}") from error
+
+
+def _advice(address: BrokerAddress, cause: BaseException) -> str:
+    """Which setting to look at; the commands of people have an option of the same name for each."""
+    if is_refusal(cause):
+        return address.how_to_log_in
+    if isinstance(cause, ssl.SSLError):
+        return "check JOBRUN_NATS_TLS_CA, the authority that signed the broker's certificate"
+    return "check JOBRUN_NATS_URL, and that nats-server runs there"
 
 
 class JetStream:
@@ -195,6 +205,7 @@ class JetStream:
         timeout: float = REQUEST_TIMEOUT,
     ) -> Msg:
         """A request whose failures are BrokerUnavailable."""
+        began = asyncio.get_running_loop().time()
         try:
             reply = await self.client.request(subject, body, timeout=timeout, headers=headers)
         except nats.errors.NoRespondersError:
@@ -203,11 +214,8 @@ class JetStream:
                 "and is the stream there?"
             ) from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            if subject.lower() in self.client.denied:
-                raise BrokerUnavailable(
-                    f"the broker denies this user to publish to {subject}: give it what docs/nats-permissions.md lists"
-                ) from error
-            raise BrokerUnavailable(f"no answer from the broker ({type(error).__name__})") from error
+            known = self.client.why_silent(subject, began)
+            raise BrokerUnavailable(known or f"no answer from the broker ({type(error).__name__})") from error
         obey_cancellation()
         return reply
 
@@ -254,6 +262,8 @@ def checked(answer: dict[str, Any], what: str) -> dict[str, Any]:
         raise NotFound(f"{what}: {text}", code)
     if code in _BUSY:
         raise BrokerBusy(f"the broker holds back: {text} ({code})")
+    if code in _NO_JETSTREAM:
+        raise NothingThere(f"the broker failed: {text} ({code})")
     if int(error.get("code", 0)) >= 500:
         raise BrokerUnavailable(f"the broker failed: {text} ({code})")
     raise Refused(f"the broker refused {what}: {text} ({code})", code)

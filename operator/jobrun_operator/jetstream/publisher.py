@@ -46,7 +46,7 @@ class JetStreamPublisher:
             headers[wire.EXPECTED_LAST_SEQUENCE] = str(after)
         else:
             if not self._js.client.is_connected:
-                raise BrokerUnavailable("no connection to the broker")
+                raise BrokerUnavailable(self._js.client.why_silent(subject, 0.0))
             self._js.client.write(_opening(subject, batch, after, payloads))
         reply = await self._js.request(subject, payloads[-1], headers)
         return int(checked(decoded(reply.data, subject), subject)["seq"])

@@ -13,13 +13,13 @@ from jobrun_worker.metrics import WorkerMetrics
 from jobrun_worker.worker import Worker
 
 
-def worker(*, draining: bool = False, connected: bool = True, pulling: bool = True) -> Worker:
+def worker(*, draining: bool = False, silent: str = "", pulling: bool = True) -> Worker:
     return cast(
         Worker,
         SimpleNamespace(
             draining=draining,
-            broker=SimpleNamespace(connected=connected),
-            puller=SimpleNamespace(pulling=pulling),
+            broker=SimpleNamespace(unheard=lambda _: silent),
+            puller=SimpleNamespace(pulling=pulling, subject="next"),
             beat=100.0,
             beat_limit=30.0,
         ),
@@ -31,7 +31,7 @@ def worker(*, draining: bool = False, connected: bool = True, pulling: bool = Tr
     [
         (worker(), ""),
         (worker(draining=True), "draining"),
-        (worker(connected=False), "not connected to the broker"),
+        (worker(silent="there is no connection"), "there is no connection"),
         (worker(pulling=False), "the broker does not take requests for tasks"),
     ],
 )
@@ -42,7 +42,9 @@ def test_ready(state: Worker, why: str) -> None:
 def test_a_worker_whose_keep_alive_stands_still_is_wedged() -> None:
     assert alive(worker(), 130.0) == ""
     assert alive(worker(), 131.0) == "the keep-alive of tasks has not run for 31 s"
-    assert alive(worker(connected=False, draining=True), 101.0) == "", "an outage is no reason to be replaced"
+    assert alive(worker(silent="there is no connection", draining=True), 101.0) == "", (
+        "an outage is no reason to be replaced"
+    )
 
 
 def test_every_metric_has_its_meaning_in_one_sentence() -> None:
