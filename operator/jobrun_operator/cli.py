@@ -21,6 +21,8 @@ import click
 from jobrun_operator.errors import EnvironmentFault, JobRunError
 
 if TYPE_CHECKING:
+    from jobrun_operator.commands.dead import Selection
+    from jobrun_operator.commands.kept_run import RunChoice
     from jobrun_worker.address import BrokerAddress
 
 _PATH = click.Path(path_type=Path)
@@ -161,33 +163,103 @@ def submit(broker: BrokerAddress, **given: Any) -> None:
     sys.exit(command(SubmitOptions(broker=broker, **given)))
 
 
+def _kept_run(command: Callable[..., None]) -> Callable[..., None]:
+    """Which run it is about; handed over as one RunChoice."""
+
+    @click.argument("name")
+    @click.option("--namespace", "-n", help="Of the run (default: default).")
+    @click.option(
+        "--data-dir", type=_PATH, help="Of a local run (jobrun local run --data-dir), in place of a broker."
+    )
+    @click.option("--uid", default="", help="Which run of this name; default: the newest.")
+    @click.option(
+        "--prefix",
+        envvar="JOBRUN_PREFIX",
+        default="jobrun",
+        help="Of the installation's streams [JOBRUN_PREFIX].",
+    )
+    @_broker_options
+    @functools.wraps(command)
+    def with_run(
+        name: str,
+        broker: BrokerAddress,
+        namespace: str | None,
+        data_dir: Path | None,
+        uid: str,
+        prefix: str,
+        **others: object,
+    ) -> None:
+        with _extra("local"):
+            from jobrun_operator.commands.kept_run import RunChoice
+
+            command(run=RunChoice(name, broker, namespace, data_dir, uid, prefix), **others)
+
+    return with_run
+
+
 @cli.command()
-@click.argument("name")
-@click.option("--namespace", "-n", help="Of the run (default: default).")
-@click.option(
-    "--data-dir", type=_PATH, help="Of a local run (jobrun local run --data-dir), in place of a broker."
-)
+@_kept_run
 @click.option("--output", "-o", type=_PATH, help="Write into this file (default: standard output).")
-@click.option("--uid", default="", help="Which run of this name; default: the newest.")
-@click.option(
-    "--prefix",
-    envvar="JOBRUN_PREFIX",
-    default="jobrun",
-    help="Of the installation's streams [JOBRUN_PREFIX].",
-)
-@_broker_options
-def results(broker: BrokerAddress, **given: Any) -> None:
+def results(run: RunChoice, output: Path | None) -> None:
     """Print how the tasks of a run ended: a JSON line each, in the order of index.
 
     Successes are there where the run has results.retain; dead letters always. Exit code 2: no such run or a bad option,
     3: the broker or the data directory.
     """
-    with _extra("local"):
-        from jobrun_operator.commands.results import ResultsOptions
-        from jobrun_operator.commands.results import results as command
+    from jobrun_operator.commands.results import ResultsOptions
+    from jobrun_operator.commands.results import results as command
 
-        options = ResultsOptions(broker=broker, **given)
-        sys.exit(command(options))
+    sys.exit(command(ResultsOptions(run, output)))
+
+
+@cli.group()
+def dead() -> None:
+    """Dead letters of a run: the tasks that failed for good, with what they were given and what went wrong."""
+
+
+@dead.command("list")
+@_kept_run
+@click.option("--json", "as_json", is_flag=True, help="A JSON line each, with all that is known.")
+def dead_list(run: RunChoice, as_json: bool) -> None:
+    """List the dead letters of a run, the oldest first."""
+    from jobrun_operator.commands.dead import list_letters
+
+    sys.exit(list_letters(run, as_json=as_json))
+
+
+@dead.command("show")
+@_kept_run
+@click.argument("index", type=click.IntRange(min=0))
+def dead_show(run: RunChoice, index: int) -> None:
+    """Print one dead letter, with the payload of its task, as JSON."""
+    from jobrun_operator.commands.dead import show
+
+    sys.exit(show(run, index))
+
+
+def _letters(command: Callable[..., None]) -> Callable[..., None]:
+    """Which dead letters it is about; handed over as one Selection."""
+
+    @click.argument("index", type=click.IntRange(min=0), nargs=-1)
+    @click.option("--all", "everything", is_flag=True, help="All dead letters of the run.")
+    @click.option("--error", default="", metavar="TEXT", help="Those whose error has this text in it.")
+    @functools.wraps(command)
+    def with_selection(run: RunChoice, index: tuple[int, ...], everything: bool, error: str) -> None:
+        from jobrun_operator.commands.dead import Selection
+
+        command(run, Selection(index, everything, error))
+
+    return with_selection
+
+
+@dead.command("discard")
+@_kept_run
+@_letters
+def dead_discard(run: RunChoice, selection: Selection) -> None:
+    """Give tasks up: their payload is removed, and they still count as failed."""
+    from jobrun_operator.commands.dead import discard
+
+    sys.exit(discard(run, selection))
 
 
 @contextlib.contextmanager

@@ -33,6 +33,9 @@ BATCH_COMMIT = "Nats-Batch-Commit"
 WRONG_LAST_SEQUENCE = 10071
 """JetStream's err_code where an expected sequence (of stream or subject) was not the last."""
 
+DISCARDED = "Discarded"
+"""Reason of a dead letter that a person has given up: its payload is gone, and it still counts as failed."""
+
 PAYLOAD_MARGIN = 64 * 1024
 """Bytes of the broker's ``max_payload`` kept for headers: a larger task payload is refused."""
 
@@ -127,7 +130,7 @@ class Outcome:
     started_at: str
     finished_at: str
     reason: str = ""
-    """Why it failed: MaxAttempts, HandlerFailed or WorkerLost. Empty for a success."""
+    """Why it failed: MaxAttempts, HandlerFailed, WorkerLost or Discarded. Empty for a success."""
     error: str = ""
 
     def headers(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import nats.errors
@@ -47,3 +47,21 @@ async def batched_get(
     finally:
         if not js.client.is_closed:
             await subscription.unsubscribe()
+
+
+async def last_of(
+    js: JetStream, stream: str, subjects: Sequence[str]
+) -> AsyncIterator[tuple[Mapping[str, str], Msg]]:
+    """The last message of each of at most 1024 subjects, in as many answers as the server needs, which sends so many
+    bytes at most in each. Raises BrokerUnavailable.
+    """
+    cursor: dict[str, int] | None = {}
+    while cursor is not None:
+        request = {"multi_last": list(subjects), "batch": len(subjects), **cursor}
+        cursor = None
+        async for headers, message in batched_get(js, stream, request):
+            if headers.get("Status") != END:
+                yield headers, message
+            elif int(headers.get("Nats-Num-Pending", "0")):
+                last, up_to = headers["Nats-Last-Sequence"], headers["Nats-UpTo-Sequence"]
+                cursor = {"seq": int(last) + 1, "up_to_seq": int(up_to)}

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from jobrun_operator.jetstream.client import JetStream
-from jobrun_operator.jetstream.direct import END, batched_get
+from jobrun_operator.jetstream.direct import last_of
 from jobrun_worker.wire import Names, Outcome
 
 _PAGE = 500
@@ -44,15 +44,6 @@ async def read_outcomes(js: JetStream, names: Names, uid: str, total: int) -> As
 
 
 async def _page(js: JetStream, names: Names, uid: str, indexes: range) -> AsyncIterator[Outcome]:
-    """In as many answers as the server needs, which sends so many bytes at most in each."""
     subjects = [names.end(uid, index) for index in indexes]
-    cursor: dict[str, int] | None = {}
-    while cursor is not None:
-        request = {"multi_last": subjects, "batch": len(subjects), **cursor}
-        cursor = None
-        async for headers, message in batched_get(js, names.out_stream(uid), request):
-            if headers.get("Status") != END:
-                yield Outcome.parse(headers["Nats-Subject"], headers, message.data)
-            elif int(headers.get("Nats-Num-Pending", "0")):
-                last, up_to = headers["Nats-Last-Sequence"], headers["Nats-UpTo-Sequence"]
-                cursor = {"seq": int(last) + 1, "up_to_seq": int(up_to)}
+    async for headers, message in last_of(js, names.out_stream(uid), subjects):
+        yield Outcome.parse(headers["Nats-Subject"], headers, message.data)

@@ -2,82 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from subprocess import CompletedProcess
 
-import nats
-import pytest
-
-from jobrun_operator.engine.ports import RunRef, SourceSummary
-from jobrun_operator.jetstream.client import JetStream
-from jobrun_operator.jetstream.layout import LayoutSettings
-from jobrun_operator.jetstream.streams import JetStreamWorkStreams
-from jobrun_worker.wire import Names, Outcome
 from support.command_line import jobrun_soon, lines
-from support.nats_server import NatsServer
-
-TIME = "2026-06-01T12:00:00.000000Z"
+from support.kept_runs import TIME, KeptRuns
 
 
-@dataclass
-class Kept:
-    """A broker on which runs left their outcomes."""
-
-    server: NatsServer
-    js: JetStream
-
-    async def run(
-        self,
-        name: str,
-        uid: str,
-        total: int = 3,
-        *,
-        keeps: bool = True,
-        installation: str = "here",
-        prefix: str = "jobrun",
-    ) -> None:
-        """A run whose streams are there."""
-        settings = LayoutSettings(installation=installation, names=Names(prefix))
-        source = SourceSummary(total, "sha256:0")
-        await JetStreamWorkStreams(self.js, settings).provision(
-            RunRef("team", name, uid), source, keeps_results=keeps
-        )
-
-    async def ended(self, uid: str, *indexes: int, failed: int = -1, prefix: str = "jobrun") -> None:
-        for index in indexes:
-            good = index != failed
-            outcome = Outcome(
-                index,
-                good,
-                b'{"n":1}' if good else b"{}",
-                1,
-                "w",
-                TIME,
-                TIME,
-                TIME,
-                error="" if good else "no",
-            )
-            names = Names(prefix)
-            subject = names.ok(uid, index) if good else names.dead(uid, index)
-            await self.js.publish(subject, outcome.body, outcome.headers())
-
-    async def results(self, name: str, *arguments: str | Path) -> CompletedProcess[str]:
-        return await jobrun_soon("results", name, "-n", "team", *arguments, JOBRUN_NATS_URL=self.server.url)
-
-
-@pytest.fixture
-async def kept(nats_server: NatsServer) -> AsyncIterator[Kept]:
-    client = await nats.connect(nats_server.url)
-    yield Kept(nats_server, JetStream(client))
-    await client.close()
-
-
-async def test_lines_in_the_order_of_index(kept: Kept) -> None:
+async def test_lines_in_the_order_of_index(kept: KeptRuns) -> None:
     await kept.run("backfill", "u1", total=600)
     await kept.ended("u1", *reversed(range(600)), failed=7)
-    ended = await kept.results("backfill")
+    ended = await kept.jobrun("results", "backfill")
     assert (ended.returncode, ended.stderr) == (0, "")
     found = lines(ended.stdout)
     assert [line["index"] for line in found] == list(range(600))
@@ -95,63 +29,63 @@ async def test_lines_in_the_order_of_index(kept: Kept) -> None:
     assert (found[7]["outcome"], found[7]["output"], found[7]["error"]) == ("Failed", None, "no")
 
 
-async def test_a_run_that_goes_on_says_how_far_it_is(kept: Kept, tmp_path: Path) -> None:
+async def test_a_run_that_goes_on_says_how_far_it_is(kept: KeptRuns, tmp_path: Path) -> None:
     await kept.run("backfill", "u1")
     await kept.ended("u1", 1)
     output = tmp_path / "out.jsonl"
     output.write_text("old")
-    ended = await kept.results("backfill", "-o", output)
+    ended = await kept.jobrun("results", "backfill", "-o", output)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "1 of 3 tasks have ended so far\n")
     assert [line["index"] for line in lines(output.read_text())] == [1]
     assert not output.with_name(".out.jsonl.new").exists()
 
 
-async def test_without_kept_results_there_are_dead_letters(kept: Kept) -> None:
+async def test_without_kept_results_there_are_dead_letters(kept: KeptRuns) -> None:
     await kept.run("backfill", "u1", keeps=False)
     await kept.ended("u1", 2, failed=2)
-    ended = await kept.results("backfill")
+    ended = await kept.jobrun("results", "backfill")
     assert [line["outcome"] for line in lines(ended.stdout)] == ["Failed"]
     assert "results.retain is off" in ended.stderr
 
 
-async def test_the_newest_run_of_a_name_unless_another_is_asked_for(kept: Kept) -> None:
+async def test_the_newest_run_of_a_name_unless_another_is_asked_for(kept: KeptRuns) -> None:
     await kept.run("backfill", "u1", total=1)
     await kept.run("backfill", "u2", total=2)
     await kept.ended("u1", 0)
     await kept.ended("u2", 0, 1)
-    newest = await kept.results("backfill")
+    newest = await kept.jobrun("results", "backfill")
     assert len(lines(newest.stdout)) == 2
     assert "the newest of 2 runs of this name" in newest.stderr
-    older = await kept.results("backfill", "--uid", "u1")
+    older = await kept.jobrun("results", "backfill", "--uid", "u1")
     assert (len(lines(older.stdout)), older.stderr) == (1, "")
 
 
-async def test_two_installations_on_one_broker_are_not_mixed_up(kept: Kept) -> None:
+async def test_two_installations_on_one_broker_are_not_mixed_up(kept: KeptRuns) -> None:
     await kept.run("backfill", "u1", installation="here")
     await kept.run("backfill", "u2", installation="there")
-    ended = await kept.results("backfill")
+    ended = await kept.jobrun("results", "backfill")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "--uid u1" in ended.stderr
     assert "--uid u2" in ended.stderr
-    assert (await kept.results("backfill", "--uid", "u2")).returncode == 0
+    assert (await kept.jobrun("results", "backfill", "--uid", "u2")).returncode == 0
 
 
-async def test_streams_under_another_prefix(kept: Kept) -> None:
+async def test_streams_under_another_prefix(kept: KeptRuns) -> None:
     await kept.run("backfill", "u1", total=1, prefix="staging")
     await kept.ended("u1", 0, prefix="staging")
-    assert (await kept.results("backfill")).returncode == 2
-    assert len(lines((await kept.results("backfill", "--prefix", "staging")).stdout)) == 1
+    assert (await kept.jobrun("results", "backfill")).returncode == 2
+    assert len(lines((await kept.jobrun("results", "backfill", "--prefix", "staging")).stdout)) == 1
 
 
-async def test_a_run_that_is_not_there_is_told_with_those_that_are(kept: Kept) -> None:
+async def test_a_run_that_is_not_there_is_told_with_those_that_are(kept: KeptRuns) -> None:
     await kept.run("backfill", "u1")
-    ended = await kept.results("other")
+    ended = await kept.jobrun("results", "other")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "keeps nothing of a run team/other" in ended.stderr
     assert "There is: team/backfill" in ended.stderr
 
 
-async def test_no_broker_is_exit_code_3(kept: Kept) -> None:
+async def test_no_broker_is_exit_code_3(kept: KeptRuns) -> None:
     await kept.server.stop()
     ended = await jobrun_soon("results", "backfill", "--nats-url", "nats://127.0.0.1:4")
     assert (ended.returncode, ended.stdout) == (3, "")

@@ -86,8 +86,8 @@ authorization {
         subscribe: {allow: ["_INBOX.jobrun-worker.>", "$KV.{{ $prefix }}_control.*"]}
       }
     }
-    # People and scripts with `jobrun submit` and `jobrun results`: puts data into the buckets of nats.uploadBuckets, and
-    # reads what is stored.
+    # People and scripts with `jobrun submit`, `jobrun results` and `jobrun dead`: puts data into the buckets of
+    # nats.uploadBuckets, reads what is stored, and gives dead letters up.
     {
       user: client
       password: $CLIENT_PASSWORD
@@ -104,6 +104,7 @@ authorization {
             "$JS.API.STREAM.PURGE.OBJ_{{ . }}"
             "$O.{{ . }}.>"
             {{- end }}
+            "{{ $prefix }}.out.*.end.dead.*"
           ]
         }
         subscribe: {allow: ["_INBOX.jobrun-client.>"]}

@@ -1,0 +1,151 @@
+"""``jobrun dead``: the dead letters of a run, as a person works with them.
+
+A letter that somebody else changes in the same moment is left as they made it, and said so: each change names the very
+letter that was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from jobrun_operator.commands.kept_run import OpenRun, RunChoice, open_run, say
+from jobrun_operator.errors import Conflict, InputError
+from jobrun_operator.jetstream import dead
+from jobrun_operator.jetstream.dead import DeadLetter, dead_letters, letters_of
+
+_MOST_NAMED = 5
+_COLUMNS = "{:>10}  {:>8}  {:<13}  {:<20}  {}"
+_HEAD = _COLUMNS.format("INDEX", "ATTEMPTS", "REASON", "FAILED-AT", "ERROR")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which dead letters a command is about: some by index, those with a text in their error, or all."""
+
+    indexes: tuple[int, ...] = ()
+    everything: bool = False
+    error: str = ""
+
+    def check(self) -> None:
+        """Raises InputError unless it says one thing."""
+        if sum((bool(self.indexes), self.everything, bool(self.error))) != 1:
+            raise InputError("INDEX", "say which dead letters: one or more INDEX, --error TEXT, or --all")
+
+
+def list_letters(choice: RunChoice, *, as_json: bool) -> int:
+    """A line each. Raises InputError, EnvironmentFault and what else reading does."""
+    return asyncio.run(_list(choice, as_json=as_json))
+
+
+async def _list(choice: RunChoice, *, as_json: bool) -> int:
+    shown = discarded = 0
+    width = shutil.get_terminal_size((140, 24)).columns if sys.stdout.isatty() else 0
+    async with open_run(choice, "jobrun dead list") as opened:
+        async for letter in dead_letters(opened.js, opened.names, opened.run.uid):
+            if letter.discarded:
+                discarded += 1
+                continue
+            if not shown and not as_json:
+                click.echo(_HEAD)
+            click.echo(json.dumps(_as_json(letter), ensure_ascii=False) if as_json else _row(letter, width))
+            shown += 1
+    if not shown:
+        say("no dead letters")
+    if discarded:
+        say(f"discarded before: {discarded:,}")
+    return 0
+
+
+def _row(letter: DeadLetter, width: int) -> str:
+    outcome = letter.outcome
+    error = " ".join(outcome.error.split())
+    failed_at = f"{outcome.finished_at[:19]}Z"
+    row = _COLUMNS.format(outcome.index, outcome.attempts, outcome.reason, failed_at, error)
+    return row[:width] if width else row
+
+
+def _as_json(letter: DeadLetter) -> dict[str, Any]:
+    outcome = letter.outcome
+    return {
+        "index": outcome.index,
+        "reason": outcome.reason,
+        "error": outcome.error,
+        "attempts": outcome.attempts,
+        "worker": outcome.worker,
+        "releasedAt": outcome.released_at,
+        "startedAt": outcome.started_at,
+        "finishedAt": outcome.finished_at,
+        "payload": _payload(outcome.body),
+    }
+
+
+def _payload(body: bytes) -> Any:
+    """As the handler got it; None for one that was discarded."""
+    return json.loads(body) if body else None
+
+
+def show(choice: RunChoice, index: int) -> int:
+    """All that is known of one. Raises InputError where the task has no dead letter."""
+    return asyncio.run(_show(choice, index))
+
+
+async def _show(choice: RunChoice, index: int) -> int:
+    async with open_run(choice, "jobrun dead show") as opened:
+        letter = (await _named(opened, [index]))[0]
+    click.echo(json.dumps(_as_json(letter), ensure_ascii=False, indent=2))
+    return 0
+
+
+async def _named(opened: OpenRun, indexes: list[int]) -> list[DeadLetter]:
+    """Raises InputError, naming those that are not there, before anything is changed."""
+    found = await letters_of(opened.js, opened.names, opened.run.uid, indexes)
+    missing = [str(index) for index in indexes if index not in found]
+    if missing:
+        more = ", ..." if len(missing) > _MOST_NAMED else ""
+        raise InputError(
+            "INDEX",
+            f"no dead letter of task {', '.join(missing[:_MOST_NAMED])}{more} in this run, so nothing is changed; "
+            f"jobrun dead list {opened.run.name} shows those that are there",
+        )
+    return [found[index] for index in indexes]
+
+
+async def _selected(opened: OpenRun, selection: Selection) -> AsyncIterator[DeadLetter]:
+    """Those that are not discarded already. Raises InputError."""
+    if selection.indexes:
+        for letter in await _named(opened, list(dict.fromkeys(selection.indexes))):
+            if not letter.discarded:
+                yield letter
+        return
+    async for letter in dead_letters(opened.js, opened.names, opened.run.uid):
+        if not letter.discarded and selection.error in letter.outcome.error:
+            yield letter
+
+
+def discard(choice: RunChoice, selection: Selection) -> int:
+    """Give them up. Raises InputError."""
+    selection.check()
+    return asyncio.run(_discard(choice, selection))
+
+
+async def _discard(choice: RunChoice, selection: Selection) -> int:
+    done = changed = 0
+    async with open_run(choice, "jobrun dead discard") as opened:
+        async for letter in _selected(opened, selection):
+            try:
+                await dead.discard(opened.js, opened.names, opened.run.uid, letter)
+                done += 1
+            except Conflict:
+                changed += 1
+    click.echo(f"dead letters discarded: {done:,} (they still count as failed)")
+    if changed:
+        say(f"changed meanwhile, so left as they are: {changed:,}; look at them again")
+    return 0
