@@ -53,6 +53,11 @@ faults: install ## Runs that are killed, frozen, cut off and filled up by a seed
 bench: install ## Tasks a second next to what else there is: ROUNDS=5 MEASURES="release work" CONTENDERS="c-client jobrun"
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks --rounds $(or $(ROUNDS),5) --measures "$(MEASURES)" --contenders "$(CONTENDERS)"
 
+.PHONY: scaling
+scaling: install ## Simulate scaling next to KEDA and an ideal; writes docs/scaling.md and docs/scaling/
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	PYTHONPATH=. $(BIN)/python -m benchmarks.scaling --docs
+
 .PHONY: crds
 crds: install ## Generate crds/, the chart's copy of it and the references in docs/
 	$(BIN)/python -m jobrun_operator.api.render crds --docs docs/api.md
