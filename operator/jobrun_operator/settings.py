@@ -62,7 +62,7 @@ class OperatorSettings:
     api_writes_per_second: float = 20.0
     """Writes to the Kubernetes API at most, transitions and scaling before progress."""
     interval_seconds: float = 1.0
-    """Between two looks at a run."""
+    """Between two looks at a run, where there are few of them (core.looks)."""
     relist_seconds: float = 60.0
     """Between two comparisons of all runs with what is known, and two sweeps."""
     sweep_age_seconds: float = 300.0

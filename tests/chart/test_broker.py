@@ -170,7 +170,6 @@ async def run_to_its_end(operator: Operator, broker: ChartBroker) -> None:
     assert ends is not None
     assert (ends.failed, ends.succeeded) == (1, TASKS - 1)
     assert [error.index for error in await operator.observer.last_errors(UID)] == [AGAIN, BAD]
-    assert list(await operator.observer.depths()) == [UID]
     await operator.audit.record(
         AuditRecord("1", RUN, "Completed", "done", "2026-01-01T00:00:00Z", "Completed")
     )
@@ -326,7 +325,7 @@ async def test_has_room_for_as_many_runs_as_the_values_say(operator: Operator) -
     for number in range(140):
         run = RunRef("team", f"run-{number}", f"{UID[:-4]}{number:04}")
         await operator.streams.provision(run, SourceSummary(TASKS, "sha256:0"))
-    assert len(await operator.observer.depths()) == 140
+    assert len(await operator.ownership.owned()) == 140
 
 
 async def test_stores_durably_within_its_limits(broker: ChartBroker) -> None:

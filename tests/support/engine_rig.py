@@ -54,7 +54,9 @@ class EngineRig:
     events: MemoryEvents = field(default_factory=MemoryEvents)
     live: MemoryLiveStatus = field(default_factory=MemoryLiveStatus)
     holds: MemoryHolds = field(default_factory=MemoryHolds)
-    settings: EngineSettings = field(default_factory=EngineSettings)
+    settings: EngineSettings = field(default_factory=lambda: EngineSettings(interval=1.03))
+    """Looks that are no multiple of the time between releases: else each would be made right after one, as only virtual
+    time can."""
     open_source: Callable[[JobRun], TaskSource] | None = None
     engine: RunEngine = field(init=False)
     labour: Labour = field(init=False)

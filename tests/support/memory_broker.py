@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +87,8 @@ class MemoryBroker:
         """Every task stored, lost ones included, in the order of time."""
         self.calls: list[str] = []
         """Every call of WorkStreams."""
+        self.requests = 0
+        """Calls of all three ports: a request to a real broker each, or some."""
         self.fault: JobRunError | None = None
         """Where set, every call raises it and does nothing."""
         self.pulled = False
@@ -151,11 +153,6 @@ class MemoryBroker:
 
     # --- Observer ---------------------------------------------------------------------------------------
 
-    async def depths(self) -> Mapping[str, Depth]:
-        await self._call()
-        ours = (run for run in self._runs.values() if run.installation == self.installation and run.has_work)
-        return {run.ref.uid: _depth(run) for run in ours}
-
     async def depth(self, uid: str) -> Depth | None:
         await self._call()
         run = self._runs.get(uid)
@@ -176,12 +173,12 @@ class MemoryBroker:
             pulls=1 if self.pulled else consumer.pulls,
         )
 
-    async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
+    async def ends(self, uid: str, *, results: bool = True, exact: bool = False) -> Ends | None:
         await self._call()
         run = self._runs.get(uid)
         if run is None or not run.has_outcomes:
             raise Gone(f"the outcomes of run {uid} are gone")
-        return Ends(failed=len(run.dead), succeeded=len(run.kept)) if run.has_counters else None
+        return Ends(len(run.dead), len(run.kept) if results else 0) if run.has_counters else None
 
     async def first_errors(self, uid: str) -> Sequence[FailedAttempt]:
         return await self._errors(uid, min)
@@ -354,6 +351,7 @@ class MemoryBroker:
     # ----------------------------------------------------------------------------------------------------
 
     async def _call(self, name: str = "") -> None:
+        self.requests += 1
         await asyncio.sleep(self.delay())
         if self.fault is not None:
             raise self.fault

@@ -22,7 +22,6 @@ from nats.aio.msg import Msg
 from jobrun_operator.api import API_VERSION, PLURAL
 from jobrun_operator.engine.fleet import Fleet, FleetSettings
 from jobrun_operator.engine.run import EngineSettings, Ports
-from jobrun_operator.engine.shared import SharedObserver
 from jobrun_operator.errors import Gone, JobRunError
 from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream, connect
 from jobrun_operator.jetstream.holds import JetStreamHolds
@@ -201,7 +200,7 @@ class _Parts:
         self.holds = JetStreamHolds(js, layout.names)
         ports = Ports(
             streams=JetStreamWorkStreams(js, layout),
-            observer=SharedObserver(JetStreamObserver(js, layout)),
+            observer=JetStreamObserver(js, layout),
             publisher=JetStreamPublisher(js, layout.names),
             audit=JetStreamAudit(js, layout),
             live=JetStreamLiveStatus(js, layout),

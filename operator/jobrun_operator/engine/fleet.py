@@ -19,6 +19,7 @@ from jobrun_operator.api import JobRun
 from jobrun_operator.core import cleanup, sweep
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.sweep import OwnedStreams, Suspects
+from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import RunRef
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine, is_newer
 from jobrun_operator.errors import JobRunError
@@ -84,6 +85,7 @@ class Fleet:
         self._runs = runs
         self._ownership = ownership
         self._engine_settings = engine
+        self._pace = Pace()
         self._settings = settings
         self._members: dict[str, _Member] = {}
         self._suspects = Suspects({})
@@ -103,7 +105,7 @@ class Fleet:
         """This run exists, and looks like this."""
         member = self._members.get(run.uid)
         if member is None:
-            engine = RunEngine(run, self._ports, self._engine_settings)
+            engine = RunEngine(run, self._ports, self._engine_settings, self._pace)
             member = self._members[run.uid] = _Member(run, engine)
             self._start(member)
             return
@@ -112,7 +114,7 @@ class Fleet:
             member.engine.update(run)
             if member.engine.done.is_set() and run.status.observed_generation != run.metadata.generation:
                 # It has ended, and was edited since: once more, for a status that says so.
-                member.engine = RunEngine(run, self._ports, self._engine_settings)
+                member.engine = RunEngine(run, self._ports, self._engine_settings, self._pace)
                 self._start(member)
 
     def forget(self, uid: str) -> None:
@@ -183,7 +185,7 @@ class Fleet:
                 )
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_RESTART)
-            member.engine = RunEngine(member.engine.run, self._ports, self._engine_settings)
+            member.engine = RunEngine(member.engine.run, self._ports, self._engine_settings, self._pace)
 
     async def _free(self, uid: str) -> None:
         # Workers first: without them nothing is taken whose place is about to go.

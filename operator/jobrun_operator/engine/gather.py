@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow, Observer
 from jobrun_operator.errors import Gone
 
 KEPT_ERRORS = 5
 ERRORS_SECONDS = 1.0
-"""Between two looks at the records of failed attempts, where nothing else says that there are new ones."""
+"""Between two looks at the records of failed attempts, where nothing else says that there are new ones (and there are
+few runs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,10 @@ class CountersGone(Gone):
 class Gatherer:
     """Reads one run's streams; remembers only the newest errors, which the next look may not show any more."""
 
-    def __init__(self, uid: str, observer: Observer) -> None:
+    def __init__(self, uid: str, observer: Observer, pace: Pace) -> None:
         self._uid = uid
         self._observer = observer
+        self._pace = pace
         self._last: Reading | None = None
         self._settled = False
         """The last two looks saw the same depth, and the outcomes were read at both."""
@@ -85,7 +88,7 @@ class Gatherer:
         if reading.flow.redeliveries != self._last.flow.redeliveries:
             return True
         waited = asyncio.get_running_loop().time() - self._errors_at
-        return reading.flow.held > 0 and waited >= ERRORS_SECONDS
+        return reading.flow.held > 0 and waited >= self._pace.seldom(ERRORS_SECONDS)
 
     async def _ends(self, depth: Depth, *, final: bool) -> Ends:
         """Nothing has ended since the last look where no task has left the stream since the one before it: at the
@@ -93,7 +96,9 @@ class Gatherer:
         if self._settled and self._last is not None and self._last.depth == depth and depth.messages:
             return self._last.ends
         try:
-            ends = await self._observer.ends(self._uid, exact=final and not depth.messages)
+            ends = await self._observer.ends(
+                self._uid, results=depth.keeps_results, exact=final and not depth.messages
+            )
         except Gone as error:
             raise StreamGone(str(error)) from error
         if ends is None:

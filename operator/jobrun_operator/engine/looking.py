@@ -17,23 +17,26 @@ from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.rates import RateWindow
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
+from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import FailedAttempt, Observer, SourceSummary, WorkStreams
 from jobrun_operator.errors import JobRunError, TemporaryError
 
 log = logging.getLogger(__name__)
 
 STALLED_SECONDS = 5.0
-"""Tasks are held and none has ended for so long: time to ask whether their outcomes can be stored at all."""
+"""Tasks are held and none has ended for so long (where there are few runs): time to ask whether their outcomes can be
+stored at all."""
 
 
 class Looking:
     """Of one run. Rates are in tasks per second, over the last seconds."""
 
-    def __init__(self, uid: str, streams: WorkStreams, observer: Observer) -> None:
+    def __init__(self, uid: str, streams: WorkStreams, observer: Observer, pace: Pace) -> None:
         self._uid = uid
+        self._pace = pace
         self._streams = streams
         self._observer = observer
-        self._gatherer = Gatherer(uid, observer)
+        self._gatherer = Gatherer(uid, observer, pace)
         self._stuck = stuck.Watch()
         self._lost_since: float | None = None
         self._released = RateWindow(5.0)
@@ -107,7 +110,7 @@ class Looking:
         gone = reading.depth.last_seq - reading.depth.messages
         if gone != self._gone or not reading.flow.held:
             self._gone, self._asked, self._refusal = gone, _now(), None
-        elif _now() - self._asked >= STALLED_SECONDS:
+        elif _now() - self._asked >= self._pace.seldom(STALLED_SECONDS):
             self._asked = _now()
             with contextlib.suppress(JobRunError):  # a broker that does not answer shows at the next look
                 refusal = await self._observer.refusal(self._uid)

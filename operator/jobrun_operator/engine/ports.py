@@ -195,10 +195,6 @@ class WorkStreams(Protocol):
 class Observer(Protocol):
     """Reads the streams. Reading changes nothing."""
 
-    async def depths(self) -> Mapping[str, Depth]:
-        """One pass over all runs of this installation, by uid. A run that is missing in it may still exist."""
-        ...
-
     async def depth(self, uid: str) -> Depth | None:
         """None: the stream is certainly not there."""
         ...
@@ -207,9 +203,10 @@ class Observer(Protocol):
         """None: the consumer is certainly not there."""
         ...
 
-    async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
+    async def ends(self, uid: str, *, results: bool = True, exact: bool = False) -> Ends | None:
         """None: what counts them is not there and has to be made again. Raises Gone where the outcomes are.
 
+        ``results`` false: only dead letters are counted, which is cheaper, and ``succeeded`` is 0.
         A counter may be a moment behind what is stored; ``exact`` counts what is stored, which takes longer the more
         it is."""
         ...

@@ -18,6 +18,7 @@ from jobrun_operator.core import pacing
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.pacing import Bucket, Limits, Stock
 from jobrun_operator.core.reasons import Reason
+from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import Depth, Flow, Observer, Publisher, TaskSource
 from jobrun_operator.engine.reader import SourceReader
 from jobrun_operator.errors import Conflict, JobRunError, SourceError, SourceUnavailable
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_LOOK = 0.02
 _LONGEST_LOOK = 0.25
-"""Seconds between looks at the depth while back-pressure holds, from the first to the longest."""
+"""Seconds between looks at the depth while back-pressure holds, from the first to the longest where there are few runs.
+They double from look to look, so that room is found late by no more than it took to come."""
 
 _FIRST_RETRY = 0.05
 _LONGEST_RETRY = 1.0
@@ -54,10 +56,12 @@ class Releaser:
         *,
         depth: Depth,
         flow: Flow,
+        pace: Pace | None = None,
     ) -> None:
         self._uid = uid
         self._publisher = publisher
         self._observer = observer
+        self._pace = pace or Pace()
         self._reader = SourceReader(source)
         self._wake = asyncio.Event()
         self._limits: Limits | None = None
@@ -213,7 +217,7 @@ class Releaser:
             if left <= 0:
                 return
             await self._sleep(min(pause, left))
-            pause = min(pause * 2, _LONGEST_LOOK)
+            pause = min(pause * 2, self._pace.interval(_LONGEST_LOOK))
 
     async def _wait_for_room(self, limited_by: LimitedBy) -> None:
         """Look again, less and less often, until there is room or something else has changed."""
@@ -230,7 +234,7 @@ class Releaser:
                 return
             self._waited = stock.waiting
             await self._sleep(pause)
-            pause = min(pause * 2, _LONGEST_LOOK)
+            pause = min(pause * 2, self._pace.interval(_LONGEST_LOOK))
 
     def _notice_hold(self, limits: Limits, stock: Stock, now: float) -> None:
         if pacing.room(limits, stock) <= 0:

@@ -12,6 +12,7 @@ from jobrun_operator.api import JobRun, Phase
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine import view as views
+from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import (
     Observer,
     Publisher,
@@ -40,15 +41,20 @@ class Releasing:
         streams: WorkStreams,
         observer: Observer,
         publisher: Publisher,
+        pace: Pace,
         wake: Callable[[], None],
+        on_first: Callable[[], None],
     ) -> None:
-        """``wake`` is called whenever there is something new to look at."""
+        """``wake`` is called whenever there is something new to look at, ``on_first`` when tasks were released into a
+        stream that had none."""
         self._run = run
         self._open_source = open_source
         self._streams = streams
         self._observer = observer
         self._publisher = publisher
+        self._pace = pace
         self._wake = wake
+        self._on_first = on_first
         self._unprepared: Fault | None = None
         self._fault: Fault | None = None
         self.releaser: Releaser | None = None
@@ -108,6 +114,7 @@ class Releasing:
             self._observer,
             depth=prepared.depth,
             flow=prepared.flow,
+            pace=self._pace,
         )
-        self.releaser.on_first = self._wake
+        self.releaser.on_first = self._on_first
         return self.releaser

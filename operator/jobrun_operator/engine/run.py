@@ -26,6 +26,7 @@ from jobrun_operator.engine.asked import limits_of
 from jobrun_operator.engine.ending import end
 from jobrun_operator.engine.gather import Reading
 from jobrun_operator.engine.looking import Looking
+from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import (
     Audit,
     Events,
@@ -57,7 +58,7 @@ class EngineSettings:
     """Seconds, but where another unit is named."""
 
     interval: float = 1.0
-    """Between two looks at a run."""
+    """Between two looks at a run, where there are few of them."""
     live_interval: float = 1.0
     """Between two writes of the live status."""
     most_workers: int | None = None
@@ -90,15 +91,17 @@ class Ports:
 class RunEngine:
     """Drives one run until it has ended and its workers are gone."""
 
-    def __init__(self, run: JobRun, ports: Ports, settings: EngineSettings) -> None:
+    def __init__(self, run: JobRun, ports: Ports, settings: EngineSettings, pace: Pace | None = None) -> None:
+        """``pace``: shared with all other engines of the process."""
         self.run = run
         self.ref = RunRef(run.namespace, run.name, run.uid)
         self.done = asyncio.Event()
         """Set when the run has ended, its status is written and no worker runs any more."""
         self._ports = ports
         self._settings = settings
+        self._pace = pace or Pace()
         self._wake = asyncio.Event()
-        self._looking = Looking(run.uid, ports.streams, ports.observer)
+        self._looking = Looking(run.uid, ports.streams, ports.observer, self._pace)
         self._staffing = Staffing(ports.workers, settings.most_workers, settings.on_scaled)
         self._reporter = Reporter(
             self.ref,
@@ -114,8 +117,12 @@ class RunEngine:
             streams=ports.streams,
             observer=ports.observer,
             publisher=ports.publisher,
+            pace=self._pace,
             wake=self._wake.set,
+            on_first=self._on_first,
         )
+        self._has_workers = False
+        """As asked for when last looked at."""
         self._fault: Fault | None = None
         self._held: Hold | None = None
         """What was raised for this run, and is not over."""
@@ -165,14 +172,15 @@ class RunEngine:
         releasing.add_done_callback(lambda _: self._wake.set())
         self._ports.holds.listen(self.ref.uid, self._wake.set)
         try:
-            while not self.done.is_set():
-                self._wake.clear()
-                if releasing.done():
-                    releasing.result()  # what is not an error of ours is a bug, and must not look like waiting
-                await self.step()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._rest):
-                        await self._wake.wait()
+            with self._pace.taking_part():
+                while not self.done.is_set():
+                    self._wake.clear()
+                    if releasing.done():
+                        releasing.result()  # what is not an error of ours is a bug, and must not look like waiting
+                    await self.step()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._rest):
+                            await self._wake.wait()
         finally:
             self._ports.holds.forget(self.ref.uid)
             await end(releasing)
@@ -180,8 +188,13 @@ class RunEngine:
     @property
     def _rest(self) -> float:
         """Seconds until the next look: a hold ends in time."""
-        interval = self._settings.interval
-        return min(interval, self._held.left) if self._held is not None else interval
+        rest = self._pace.rest(self._settings.interval, self.ref.uid)
+        return min(rest, self._held.left) if self._held is not None else rest
+
+    def _on_first(self) -> None:
+        """Tasks came into a stream that had none: where nobody is there for them, somebody is asked for at once."""
+        if not self._has_workers:
+            self._wake.set()
 
     async def step(self) -> None:
         """Gather, decide, apply, once. What can't be done now is tried again at the next step."""
@@ -215,6 +228,7 @@ class RunEngine:
         if stopped or not self._holds:  # workers are not sent away while tasks are handed to them
             await self._scale(reading, counts, workers)
         workers = await self._ports.workers.observe(self.ref.uid)
+        self._has_workers = workers.desired > 0
         notice = await self._notice_of_hold(now)
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
         self._take(await self._reporter.report(self.run, status, last=self.done.is_set()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow
@@ -32,24 +32,6 @@ class JetStreamObserver:
         self._settings = settings
         self._names = settings.names
 
-    async def depths(self) -> Mapping[str, Depth]:
-        found: dict[str, Depth] = {}
-        offset, total = 0, 1
-        while offset < total:
-            page = await self._js.api(
-                "STREAM.LIST", {"offset": offset, "subject": f"{self._names.prefix}.work.>"}
-            )
-            streams = page.get("streams") or []
-            for info in streams:
-                meta = info["config"].get("metadata") or {}
-                if meta.get("jobrun-installation") == self._settings.installation:
-                    found[meta.get("jobrun-uid", "")] = _depth(info)
-            total = int(page["total"])
-            if not streams:
-                break  # the list became shorter while it was read
-            offset += len(streams)
-        return found
-
     async def depth(self, uid: str) -> Depth | None:
         try:
             return _depth(await self._js.api(f"STREAM.INFO.{self._names.work_stream(uid)}"))
@@ -70,20 +52,19 @@ class JetStreamObserver:
             pulls=info["num_waiting"],
         )
 
-    async def ends(self, uid: str, *, exact: bool = False) -> Ends | None:
+    async def ends(self, uid: str, *, results: bool = True, exact: bool = False) -> Ends | None:
         out = self._names.out_stream(uid)
         try:
-            failed, succeeded = await asyncio.gather(
-                *(self._js.api(f"CONSUMER.INFO.{out}.{name}") for name in (layout.FAILED, layout.SUCCEEDED))
-            )
+            failed = await self._js.api(f"CONSUMER.INFO.{out}.{layout.FAILED}")
+            succeeded = await self._js.api(f"CONSUMER.INFO.{out}.{layout.SUCCEEDED}") if results else None
         except NotFound as error:
             if error.code == CONSUMER_NOT_FOUND:
                 return None
             raise Gone(f"the outcomes of run {uid} are gone from the broker") from error
         if exact:
             dead, kept = self._names.dead(uid, "*"), self._names.ok(uid, "*")
-            return Ends(*await asyncio.gather(self._stored(out, dead), self._stored(out, kept)))
-        return Ends(failed=failed["num_pending"], succeeded=succeeded["num_pending"])
+            return Ends(await self._stored(out, dead), await self._stored(out, kept) if results else 0)
+        return Ends(failed["num_pending"], succeeded["num_pending"] if succeeded else 0)
 
     async def first_errors(self, uid: str) -> Sequence[FailedAttempt]:
         return await self._errors(uid, lambda subject: {"seq": 1, "next_by_subj": subject})

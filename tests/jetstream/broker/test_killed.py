@@ -91,7 +91,6 @@ async def test_while_it_is_away_every_call_says_so(
         real.observer.depth(UID),
         real.observer.flow(UID),
         real.observer.ends(UID),
-        real.observer.depths(),
         real.observer.last_errors(UID),
         real.streams.pause(UID, paused=True),
         real.streams.provision(RUN, SOURCE),

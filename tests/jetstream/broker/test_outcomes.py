@@ -24,6 +24,7 @@ async def test_dead_letters_and_results_are_counted_apart(bench: Bench) -> None:
     for index in range(7):
         assert await bench.store_outcome(UID, outcome(index, succeeded=index >= 3))
     assert await bench.observer.ends(UID, exact=True) == Ends(failed=3, succeeded=4)
+    assert await bench.observer.ends(UID, results=False, exact=True) == Ends(failed=3, succeeded=0)
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (False, False), (True, True)])

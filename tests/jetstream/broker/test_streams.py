@@ -14,13 +14,11 @@ from support.broker_bench import RUN, SOURCE, UID, Bench, outcome, payloads
 async def test_a_run_that_was_never_made_is_not_there(bench: Bench) -> None:
     assert await bench.observer.depth(UID) is None
     assert await bench.observer.flow(UID) is None
-    assert UID not in await bench.observer.depths()
 
 
 async def test_the_stream_remembers_what_it_was_made_for(bench: Bench) -> None:
     await bench.streams.provision(RUN, SOURCE, keeps_results=True)
     assert await bench.observer.depth(UID) == Depth(0, 0, SOURCE, keeps_results=True)
-    assert dict(await bench.observer.depths()) == {UID: Depth(0, 0, SOURCE, keeps_results=True)}
 
 
 async def test_provisioning_again_changes_nothing(bench: Bench) -> None:
@@ -84,21 +82,13 @@ async def test_a_run_of_another_installation_is_never_touched(bench: Bench) -> N
     assert await bench.observer.depth(UID) == Depth(0, 0, SOURCE)
 
 
-async def test_a_pass_finds_the_runs_of_this_installation_alone(bench: Bench) -> None:
-    await bench.streams.provision(RUN, SOURCE)
-    other = bench.sharing("there")
-    await other.streams.provision(dataclasses.replace(RUN, uid="0002"), SOURCE)
-    assert set(await bench.observer.depths()) == {UID}
-    assert set(await other.observer.depths()) == {"0002"}
-
-
 async def test_runs_do_not_mix(bench: Bench) -> None:
     await bench.streams.provision(RUN, SOURCE)
     await bench.streams.provision(dataclasses.replace(RUN, uid="0002"), SOURCE)
     await bench.publisher.release(UID, 0, payloads(3))
     await bench.publisher.release("0002", 0, payloads(1))
     await bench.store_outcome("0002", outcome(0))
-    depths = await bench.observer.depths()
-    assert {uid: depth.last_seq for uid, depth in depths.items()} == {UID: 3, "0002": 1}
+    assert await bench.observer.depth(UID) == Depth(3, 3, SOURCE)
+    assert await bench.observer.depth("0002") == Depth(1, 1, SOURCE)
     assert await bench.observer.ends(UID) == Ends(0, 0)
     assert [task.uid for task in await bench.take("0002", 9)] == ["0002"]

@@ -3,91 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
-from jobrun_operator.api import JobRun, Phase
+from jobrun_operator.api import Phase
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.sweep import OwnedStreams
-from jobrun_operator.engine.fleet import Fleet, FleetSettings
+from jobrun_operator.engine.fleet import FleetSettings
 from jobrun_operator.engine.ports import RunRef, SourceSummary
-from jobrun_operator.engine.run import EngineSettings, Ports
 from jobrun_operator.errors import ApiUnavailable, BrokerUnavailable
-from support.engine_rig import EPOCH, manifest
-from support.listed_source import ListedSource
-from support.memory_broker import MemoryBroker
-from support.memory_holds import MemoryHolds
-from support.memory_labour import Labour
-from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
-from support.memory_runs import MemoryOwnership, MemoryRuns
-from support.memory_workers import MemoryWorkers
+from support.engine_rig import EPOCH
+from support.fleet_rig import FleetRig, clock
 from support.virtual_time import until
-
-TOTAL = 20
-
-
-def clock() -> float:
-    return asyncio.get_running_loop().time()
-
-
-@dataclass
-class FleetRig:
-    settings: FleetSettings = field(default_factory=FleetSettings)
-    broker: MemoryBroker = field(default_factory=MemoryBroker)
-    statuses: MemoryStatuses = field(default_factory=MemoryStatuses)
-    live: MemoryLiveStatus = field(default_factory=MemoryLiveStatus)
-    ownership: MemoryOwnership = field(default_factory=MemoryOwnership)
-    workers: MemoryWorkers = field(default_factory=lambda: MemoryWorkers(clock=clock))
-    runs: MemoryRuns = field(init=False)
-    fleet: Fleet = field(init=False)
-    broken: set[str] = field(default_factory=set)
-    """Uids whose source can't even be opened: a fault of ours."""
-
-    def __post_init__(self) -> None:
-        self.runs = MemoryRuns(self.statuses)
-        ports = Ports(
-            streams=self.broker,
-            observer=self.broker,
-            publisher=self.broker,
-            audit=MemoryAudit(),
-            live=self.live,
-            statuses=self.statuses,
-            events=MemoryEvents(),
-            workers=self.workers,
-            holds=MemoryHolds(),
-            open_source=self._open,
-            now=lambda: EPOCH + timedelta(seconds=clock()),
-        )
-        self.fleet = Fleet(ports, self.runs, self.ownership, EngineSettings(), self.settings)
-
-    def _open(self, run: JobRun) -> ListedSource:
-        if run.uid in self.broken:
-            raise ZeroDivisionError("a fault of ours")
-        return ListedSource(TOTAL)
-
-    def create(self, uid: str, **spec: Any) -> JobRun:
-        """As a user does; nobody is told."""
-        self.runs.known.add(uid)
-        return self.statuses.create(manifest(**{"tasks": {"count": TOTAL}, **spec}), uid)
-
-    def phase(self, uid: str) -> Phase | None:
-        return self.statuses[uid].status.phase
-
-    @contextlib.asynccontextmanager
-    async def going(self, *labour: str) -> AsyncIterator[None]:
-        """``labour``: uids of runs whose tasks are done."""
-        work = [self.fleet.main(), *(Labour(self.broker, self.workers, uid).main() for uid in labour)]
-        tasks = [asyncio.create_task(one) for one in work]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def foreign(uid: str, *, age: float = 0.0, namespace: str = "default") -> OwnedStreams:
