@@ -96,8 +96,13 @@ async def test_an_inbox_is_asked_for_again(server: NatsServer, monkeypatch: pyte
     await server.reload(users(subscribe=["another"]))
     broker = Broker(worker_settings(server))
     await broker.connect()
-    with pytest.raises(Unavailable, match=r"denies this user to subscribe to _INBOX\.jobrun-worker\.>"):
-        await broker.last("X", "a")
+    async with asyncio.timeout(20):
+        while True:
+            with pytest.raises(Unavailable) as refused:
+                await broker.last("X", "a")
+            if "there is no connection" not in str(refused.value):  # another one is just being made
+                break
+    assert "denies this user to subscribe to _INBOX.jobrun-worker.>" in str(refused.value)
     await server.reload(users())
     async with asyncio.timeout(20):
         while True:
