@@ -252,6 +252,18 @@ def _letters(command: Callable[..., None]) -> Callable[..., None]:
     return with_selection
 
 
+@dead.command("retry")
+@_kept_run
+@_letters
+def dead_retry(run: RunChoice, selection: Selection) -> None:
+    """Try tasks once more, with all their attempts: a success takes the place of the dead letter. The run goes on for
+    it, also where it is complete, at its rate; a run that has failed takes no retries.
+    """
+    from jobrun_operator.commands.dead import retry
+
+    sys.exit(retry(run, selection))
+
+
 @dead.command("discard")
 @_kept_run
 @_letters

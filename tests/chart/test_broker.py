@@ -12,7 +12,7 @@ import json
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from jetstream.worker.rig import until
 from jobrun_operator.commands.submit import BUCKET
 from jobrun_operator.engine.ports import AuditRecord, RunRef, SourceSummary
 from jobrun_operator.errors import EnvironmentFault, SourceUnavailable
+from jobrun_operator.jetstream import dead
 from jobrun_operator.jetstream.client import JetStream, connect
 from jobrun_operator.jetstream.kept import kept_runs
 from jobrun_operator.jetstream.layout import LayoutSettings
@@ -34,6 +35,7 @@ from jobrun_operator.jetstream.ownership import JetStreamOwnership
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
 from jobrun_operator.jetstream.results import read_outcomes
+from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_worker import Fail, Retry
 from jobrun_worker.address import CLIENT_INBOX, OPERATOR_INBOX, WORKER_INBOX, BrokerAddress
@@ -66,6 +68,7 @@ class Operator:
         self.live = JetStreamLiveStatus(js, settings)
         self.objects = NatsObjects(js.client)
         self.ownership = JetStreamOwnership(js, settings)
+        self.retries = JetStreamRetries(js, settings)
 
 
 @pytest.fixture
@@ -126,6 +129,7 @@ async def test_a_run_from_data_to_results_needs_nothing_that_is_denied(render: A
             await run_to_its_end(operator, broker)
             (run,) = await kept_runs(JetStream(client), Names())
             assert (run.uid, run.total) == (UID, TASKS)
+            await retry_what_failed(operator, broker, JetStream(client))
             outcomes = [one async for one in read_outcomes(JetStream(client), Names(), run.uid, run.total)]
             assert [one.uid for one in await operator.ownership.owned()] == [UID]
             await operator.streams.delete(UID)
@@ -133,8 +137,8 @@ async def test_a_run_from_data_to_results_needs_nothing_that_is_denied(render: A
         finally:
             await client.close()
             await operator_client.close()
-    assert Counter(one.succeeded for one in outcomes) == {True: TASKS - 1, False: 1}
-    assert [one.attempts for one in outcomes if one.index == AGAIN] == [2]
+    assert Counter(one.succeeded for one in outcomes) == {True: TASKS}
+    assert [one.attempts for one in outcomes if one.index in (AGAIN, BAD)] == [2, 2]
     assert broker.violations == []
 
 
@@ -177,15 +181,43 @@ async def run_to_its_end(operator: Operator, broker: ChartBroker) -> None:
 
 
 async def work_off(operator: Operator, broker: ChartBroker) -> None:
-    """One worker, with the workers' own login, until nothing is left."""
-    settings = worker_settings(broker)
-    worker = Worker(settings, load(settings), WorkerMetrics())
-    working = asyncio.create_task(worker.run())
-
     async def all_done() -> bool:
         depth = await operator.observer.depth(UID)
         return depth is not None and depth.messages == 0
 
+    await work(worker_settings(broker), all_done)
+
+
+async def retry_what_failed(operator: Operator, broker: ChartBroker, of_client: JetStream) -> None:
+    await operator.retries.open(RUN, SourceSummary(TASKS, "sha256:0"))
+    await operator.retries.pause(UID, paused=True)
+    await operator.retries.pause(UID, paused=False)
+    assert await dead.takes_retries(of_client, Names(), UID)
+    (letter,) = [one async for one in dead.dead_letters(of_client, Names(), UID)]
+    assert await dead.retry(of_client, Names(), UID, letter)
+    assert await dead.being_retried(of_client, Names(), UID, [letter]) == {BAD}
+    assert await operator.retries.wanted() == {UID}
+
+    async def all_done() -> bool:
+        await operator.retries.permit(UID, 1, 1)
+        asked = await operator.retries.asked(UID)
+        return asked is not None and asked.messages == 0
+
+    await work(replace(worker_settings(broker), handler_python="builtins:len"), all_done)
+    assert await operator.retries.settle(UID, keep=True) == 1
+    ends = await operator.observer.ends(UID, exact=True)
+    assert ends is not None
+    assert (ends.failed, ends.succeeded) == (0, TASKS)
+    await operator.streams.results_dropped(UID)
+    depth = await operator.observer.depth(UID)
+    assert depth is not None
+    assert not depth.keeps_results
+
+
+async def work(settings: WorkerSettings, all_done: Callable[[], Awaitable[bool]]) -> None:
+    """One worker, with the workers' own login, until nothing is left."""
+    worker = Worker(settings, load(settings), WorkerMetrics())
+    working = asyncio.create_task(worker.run())
     try:
         await until("every task is settled", all_done)
     finally:
@@ -194,11 +226,11 @@ async def work_off(operator: Operator, broker: ChartBroker) -> None:
 
 
 OPERATOR_MAY_NOT = [
-    "jobrun.out.u.end.ok.0",  # outcomes are the workers'
+    "jobrun.out.u.end.dead.0",  # outcomes are the workers', but for what a retry came to
+    "jobrun.out.u.end.retried.0",
     "jobrun.out.u.attempt.0",
+    "jobrun.retry.u.0",
     f"$JS.API.CONSUMER.MSG.NEXT.{WORK}.workers",
-    f"$JS.API.STREAM.PURGE.{WORK}",
-    f"$JS.API.STREAM.UPDATE.{WORK}",
     f"$JS.API.STREAM.MSG.DELETE.{WORK}",
     f"$JS.API.CONSUMER.DELETE.{OUT}.failed",
     "$JS.ACK.jobrun_u.workers.1.1.1.1.0",
@@ -209,6 +241,8 @@ OPERATOR_MAY_NOT = [
 ]
 WORKER_MAY_NOT = [
     f"jobrun.work.{UID}",  # would take the index of a task
+    f"jobrun.again.{UID}",
+    f"jobrun.retry.{UID}.0",
     "jobrun.event.team.backfill.Completed",
     "$KV.jobrun_status.team.backfill",
     "$JS.API.INFO",
@@ -234,7 +268,9 @@ WORKER_MAY_NOT = [
 ]
 CLIENT_MAY_NOT = [
     f"jobrun.work.{UID}",
+    f"jobrun.again.{UID}",
     "jobrun.out.u.end.ok.0",
+    "jobrun.out.u.end.retried.0",
     "jobrun.event.team.backfill.Completed",
     "$KV.jobrun_status.team.backfill",
     f"$JS.API.STREAM.CREATE.{WORK}",

@@ -26,6 +26,7 @@ from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
+from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_operator.local.store import RunStore
 from jobrun_operator.tasks import SourcePorts, open_source
@@ -105,6 +106,7 @@ async def main(folder: Path, url: str) -> int:
             events=_NoEvents(),
             workers=AskedWorkers(folder),
             holds=holds,
+            retries=JetStreamRetries(js, settings),
             open_source=lambda run: open_source(
                 run.spec.tasks, namespace=run.namespace, ports=SourcePorts(), max_payload=1 << 20
             ),

@@ -14,7 +14,15 @@ from jobrun_operator.jetstream import layout
 from jobrun_operator.jetstream.client import checked, decoded
 from jobrun_operator.jetstream.observer import _of_attempt, _of_dead_letter
 from jobrun_worker.decisions import RetryPolicy, Succeeded, after_run, before_run
-from jobrun_worker.wire import AttemptRecord, Delivery, Outcome, format_time
+from jobrun_worker.wire import (
+    MOST_PERMITS,
+    AttemptRecord,
+    Delivery,
+    Outcome,
+    RetryRequest,
+    format_time,
+    permits,
+)
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -44,6 +52,21 @@ def test_attempt_records(body: bytes, delivered: int, most: int) -> None:
     before_run(delivered, record, most)
     after_run(Succeeded(), record, RetryPolicy(most, 1.0, 2.0), lost=record.lost(delivered), roll=0.5)
     assert AttemptRecord.decode(record.encode()) == record
+
+
+@examples(150)
+@given(_BODIES)
+@example(_DEEP)
+@example(b'{"index": true, "deadLetter": 1}')
+@example(b"9" * 30)
+def test_requests_for_retries_and_permits(body: bytes) -> None:
+    assert 0 <= permits(body) <= MOST_PERMITS
+    try:
+        request = RetryRequest.decode(body)
+    except ValueError:
+        return
+    assert request.index >= 0
+    assert RetryRequest.decode(request.encode()) == request
 
 
 @examples(100)

@@ -17,6 +17,7 @@ from support.memory_broker import MemoryBroker
 from support.memory_holds import MemoryHolds
 from support.memory_labour import Labour
 from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
+from support.memory_retries import MemoryRetries
 from support.memory_workers import MemoryWorkers
 from support.virtual_time import until
 
@@ -60,10 +61,12 @@ class EngineRig:
     open_source: Callable[[JobRun], TaskSource] | None = None
     engine: RunEngine = field(init=False)
     labour: Labour = field(init=False)
+    retries: MemoryRetries = field(init=False)
     _labouring: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self.labour = Labour(self.broker, self.workers, UID)
+        self.retries = MemoryRetries(self.broker)
 
     @contextlib.asynccontextmanager
     async def drive(self, *, labour: bool = True) -> AsyncIterator[asyncio.Task[None]]:
@@ -89,6 +92,7 @@ class EngineRig:
             events=self.events,
             workers=self.workers,
             holds=self.holds,
+            retries=self.retries,
             open_source=self.open_source or (lambda run: self.source),
             now=lambda: EPOCH + timedelta(seconds=_clock()),
         )

@@ -18,6 +18,7 @@ from support.memory_broker import MemoryBroker
 from support.memory_holds import MemoryHolds
 from support.memory_labour import Labour
 from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
+from support.memory_retries import MemoryRetries
 from support.memory_runs import MemoryOwnership, MemoryRuns
 from support.memory_workers import MemoryWorkers
 
@@ -38,11 +39,13 @@ class FleetRig:
     workers: MemoryWorkers = field(default_factory=lambda: MemoryWorkers(clock=clock))
     runs: MemoryRuns = field(init=False)
     fleet: Fleet = field(init=False)
+    retries: MemoryRetries = field(init=False)
     broken: set[str] = field(default_factory=set)
     """Uids whose source can't even be opened: a fault of ours."""
 
     def __post_init__(self) -> None:
         self.runs = MemoryRuns(self.statuses)
+        self.retries = MemoryRetries(self.broker)
         ports = Ports(
             streams=self.broker,
             observer=self.broker,
@@ -53,6 +56,7 @@ class FleetRig:
             events=MemoryEvents(),
             workers=self.workers,
             holds=MemoryHolds(),
+            retries=self.retries,
             open_source=self._open,
             now=lambda: EPOCH + timedelta(seconds=clock()),
         )

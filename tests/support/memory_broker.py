@@ -280,6 +280,9 @@ class MemoryBroker:
     async def overwrite_dead(self, uid: str, outcome: Outcome) -> None:
         self._put_outcome(self._run(uid), outcome)
 
+    def dead_letter(self, uid: str, index: int) -> Outcome:
+        return self._run(uid).dead[index][1]
+
     async def remove_dead(self, uid: str, index: int) -> None:
         del self._run(uid).dead[index]
 

@@ -101,9 +101,12 @@ class Broker:
     def inbox(self) -> str:
         return str(self._nc.new_inbox())
 
-    async def subscribe(self, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> Subscription:
+    async def subscribe(
+        self, subject: str, callback: Callable[[Msg], Awaitable[None]], *, queue: str = ""
+    ) -> Subscription:
+        """``queue``: of all that subscribe with this name, one hears each message."""
         try:
-            return await self._nc.subscribe(subject, cb=callback)
+            return await self._nc.subscribe(subject, queue=queue, cb=callback)
         except nats.errors.Error as error:
             raise BrokerUnavailable(_text(error)) from error
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from jobrun_worker.wire import AttemptRecord, Delivery
+from jobrun_worker.dead_letter import DeadLetter
+from jobrun_worker.wire import AttemptRecord, Delivery, RetryRequest
 
 NEVER_TRIED = AttemptRecord()
 
@@ -46,11 +47,32 @@ class Held:
     settled: bool = False
     """Its ack or nak is on its way: a keep-alive after a nak would undo the nak's delay."""
     runner: asyncio.Task[None] | None = None
+    dead_letter: DeadLetter | None = None
+    """Of which this is a retry; None: it is the task itself."""
 
     @classmethod
     def of(cls, delivery: Delivery, reply: str, payload: bytes) -> Held:
         delivered = delivery.delivered
         return cls(delivery.index, payload, reply, delivered, delivered, delivery.released_ns)
+
+    @classmethod
+    def of_retry(cls, delivery: Delivery, reply: str, request: RetryRequest) -> Held:
+        """Its payload is in the dead letter, which is to be read."""
+        delivered, sequence = delivery.delivered, delivery.index + 1
+        return cls(
+            request.index, b"", reply, delivered, delivered, delivery.released_ns,
+            dead_letter=DeadLetter(request.dead_letter, sequence),
+        )  # fmt: skip
+
+    @property
+    def key(self) -> int:
+        """Tells it from all else that is held: a task by its index, a retry by a negative number."""
+        return self.index if self.dead_letter is None else -self.dead_letter.request
+
+    @property
+    def record_name(self) -> str:
+        """Last token of the subject of its attempt record: a retry begins with a new one."""
+        return str(self.index) if self.dead_letter is None else f"{self.index}-{self.dead_letter.request}"
 
     @property
     def copies(self) -> int:

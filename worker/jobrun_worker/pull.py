@@ -32,6 +32,8 @@ HEARTBEAT = 2.0
 """Seconds between signs of life of a request; the broker wants at most half of ``EXPIRES``."""
 PATIENCE = 2 * HEARTBEAT + 1.0
 """Seconds of silence after which a request is given up."""
+PERMIT_SECONDS = 1.0
+"""For which a permit to retry something holds, and a request for it waits."""
 QUIET = 0.25
 """Seconds without a task after which requests in flight are taken back."""
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 5.0
@@ -47,18 +49,26 @@ class Puller:
         self,
         broker: Broker,
         stream: str,
+        retry_stream: str,
         slots: int,
         held: Callable[[], int],
         arrived: Callable[[list[tuple[bytes, bytes]]], None],
+        retries: Callable[[list[tuple[bytes, bytes]]], None],
     ) -> None:
-        """``held`` counts the tasks that take a slot; ``arrived`` takes what came at once: reply subjects, payloads."""
+        """``held`` counts the tasks that take a slot; ``arrived`` takes what came at once (reply subjects, payloads),
+        and ``retries`` the same of the stream of retries."""
         self._broker = broker
         self.subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{CONSUMER}"
+        self._retry_subject = f"$JS.API.CONSUMER.MSG.NEXT.{retry_stream}.{CONSUMER}"
         self._slots = slots
         self._held = held
         self._arrived = arrived
+        self._retries = retries
         self._narrow = False
         self._lanes: list[Lane] = []
+        self._again = Lane(LANES)
+        """Of the stream of retries: it asks for what is permitted, on top of the slots."""
+        self._permits, self._permits_until = 0, 0.0
         self._subscriptions: list[Subscription] = []
         self._inbox = ""
         self._blocked: set[str] = {"start"}
@@ -94,9 +104,17 @@ class Puller:
             self._narrow = narrow
             self._wake.set()
 
+    def permit(self, retries: int) -> None:
+        """So many retries may be begun, within a moment. Who is too busy for them lets the permit lapse: there is
+        another one for as long as there is something to retry."""
+        now = self._loop.time()
+        left = self._permits if now < self._permits_until else 0
+        self._permits, self._permits_until = left + retries, now + PERMIT_SECONDS
+        self._wake.set()
+
     def reset(self) -> None:
         """The connection is gone, and with it all requests."""
-        for lane in self._lanes:
+        for lane in (*self._lanes, self._again):
             lane.remaining = 0
         self._ended.set()
         self._failures = 0
@@ -113,7 +131,7 @@ class Puller:
         it: a task on its way to an inbox that has been left would come back only after ``ack_wait``, as a lost one.
         """
         async with self._stopping:
-            while self._blocked and self.requested:
+            while self._blocked and (self.requested or self._again.remaining):
                 self._ended.clear()
                 rest = self._last_activity + QUIET - self._loop.time()
                 if rest <= 0:
@@ -144,6 +162,7 @@ class Puller:
     async def _refill(self) -> None:
         if self._blocked or not self._broker.connected:
             return
+        await self._ask_for_retries()
         slots = 1 if self._narrow else self._slots
         batch = slots - self._held() - self.requested
         if batch <= 0:
@@ -166,17 +185,30 @@ class Puller:
                 await self._broker.publish(self.subject, json.dumps(body).encode(), reply)
                 return
 
+    async def _ask_for_retries(self) -> None:
+        now = self._loop.time()
+        batch = min(self._permits, 2 * self._slots - self._held())
+        if now >= self._permits_until or batch <= 0 or self._narrow or self._again.remaining:
+            return
+        if not self._subscriptions:
+            await self._subscribe()
+        self._permits -= batch
+        self._again.open(batch, now)
+        body = {"batch": batch, "expires": int(PERMIT_SECONDS * _NANOSECONDS)}
+        reply = f"{self._inbox}.{self._again.number}.{self._again.request}"
+        await self._broker.publish(self._retry_subject, json.dumps(body).encode(), reply)
+
     async def _subscribe(self) -> None:
         self._inbox = self._broker.inbox()
         self._lanes = [Lane(number) for number in range(LANES)]
-        for lane in self._lanes:
+        for lane in (*self._lanes, self._again):
             subject = f"{self._inbox}.{lane.number}.*"
             on_tasks, on_status = partial(self._on_tasks, lane), partial(self._on_status, lane)
             self._subscriptions.append(await self._broker.take(subject, on_tasks, on_status))
 
     async def _leave(self) -> None:
         subscriptions, self._subscriptions = self._subscriptions, []
-        for lane in self._lanes:
+        for lane in (*self._lanes, self._again):
             lane.remaining = 0
         if self._broker.connected:
             await self._broker.leave(subscriptions)
@@ -185,8 +217,11 @@ class Puller:
         now = self._loop.time()
         lane.messages(len(tasks), now)
         self._last_activity = now
-        self._failures = 0
-        self._arrived(tasks)
+        if lane is self._again:
+            self._retries(tasks)
+        else:
+            self._failures = 0
+            self._arrived(tasks)
         if not lane.remaining:
             self._ended.set()
             self._wake.set()
@@ -205,7 +240,9 @@ class Puller:
         if not lane.end(request):
             return
         self._ended.set()
-        if status in _ENDED:
+        if lane is self._again:
+            self._wake.set()  # also where there is no such stream any more: who permits knows better
+        elif status in _ENDED:
             self._failures = 0
             self._wake.set()
         else:
@@ -225,6 +262,9 @@ class Puller:
             await asyncio.sleep(0.5)
             now = self._loop.time()
             silent = [lane for lane in self._lanes if lane.silent(now, PATIENCE)]
+            if self._again.silent(now, PATIENCE):
+                self._again.remaining = 0
+                self._ended.set()
             for lane in silent:
                 lane.remaining = 0
             if silent:

@@ -53,7 +53,7 @@ class Settlement:
 
     async def settle(self, held: Held, result: Result) -> str:
         """End an attempt; returns the outcome that metrics count."""
-        if isinstance(result, Succeeded) and not self._settings.retain_results:
+        if isinstance(result, Succeeded) and not self._settings.retain_results and held.dead_letter is None:
             self.ack(held)
             return outcomes.SUCCEEDED
         finished = time.time_ns()
@@ -136,7 +136,7 @@ class Settlement:
         return verdict
 
     async def _end(self, held: Held, outcome: Outcome) -> None:
-        if not await self._store.store_outcome(outcome):
+        if not await self._store.store_outcome(outcome, held.dead_letter):
             log.info("task %d: had an outcome already, which stands", held.index)
         self._tell(held, ACK)
 
@@ -148,13 +148,14 @@ class Settlement:
     def _outcome(
         self, held: Held, finished_ns: int, attempts: int, body: bytes, reason: str = "", error: str = ""
     ) -> Outcome:
+        letter = held.dead_letter
         return Outcome(
             index=held.index,
             succeeded=not reason,
             body=body,
-            attempts=attempts,
+            attempts=attempts + (letter.attempts if letter is not None else 0),
             worker=self._settings.worker,
-            released_at=format_time(held.released_ns),
+            released_at=letter.released_at if letter is not None else format_time(held.released_ns),
             started_at=format_time(held.started_ns or finished_ns),
             finished_at=format_time(finished_ns),
             reason=reason,

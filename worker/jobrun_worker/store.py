@@ -1,6 +1,8 @@
 """What a worker stores about tasks: attempt records and outcomes, each safe to repeat.
 
-An outcome is stored only where its task has none (the first wins), so one that is refused is there already. A record
+An outcome is stored only where its task has none (the first wins), so one that is refused is there already; the one of
+a retry only where the dead letter that it is of is still the newest, and takes its place at once: a failure overwrites
+it, a success is stored beside it for the engine to clear away, which alone may remove what is stored. A record
 is stored by compare-and-set on its own subject; it carries the marks of its last writes, so that a store whose answer
 was lost is recognised and not booked twice, also where another worker has written since.
 """
@@ -9,10 +11,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from nats.nuid import NUID
 
 from jobrun_worker.broker import Broker
+from jobrun_worker.dead_letter import DeadLetter
 from jobrun_worker.decisions import hand_back
 from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
 from jobrun_worker.held import Held
@@ -43,7 +47,7 @@ class Store:
 
     async def read_record(self, held: Held) -> None:
         """Take over what earlier deliveries left."""
-        subject = self._names.attempt(self._uid, held.index)
+        subject = self._names.attempt(self._uid, held.record_name)
         stored = await until_available(
             f"task {held.index}: reading its attempts", lambda: self._broker.last(self._stream, subject)
         )
@@ -65,7 +69,7 @@ class Store:
         task that come while it is held here, as they do after an outage, are no lost deliveries: they are booked
         as returns, also those that come while this waits for the broker.
         """
-        subject = self._names.attempt(self._uid, held.index)
+        subject = self._names.attempt(self._uid, held.record_name)
         patience = Patience(f"task {held.index}: storing its attempts")
         written: dict[str, int] = {}
         changed = False
@@ -93,12 +97,38 @@ class Store:
             changed, held.booked = True, written[mark]
         return True
 
-    async def store_outcome(self, outcome: Outcome) -> bool:
-        """False: the task had an outcome already, which stands."""
-        subject_of = self._names.ok if outcome.succeeded else self._names.dead
+    async def read_dead_letter(self, held: Held) -> bool:
+        """Take over payload and history of the dead letter that a retry is of; False: there is nothing to retry."""
+        letter = held.dead_letter
+        assert letter is not None  # noqa: S101  # of a retry
+        what = f"task {held.index}: reading its dead letter"
+        dead, retried = (
+            subject_of(self._uid, held.index) for subject_of in (self._names.dead, self._names.retried)
+        )
+        stored = await until_available(what, lambda: self._broker.last(self._stream, dead))
+        if stored is None or stored.sequence != letter.sequence:
+            return False  # it was discarded, or retried and has failed once more
+        if await until_available(what, lambda: self._broker.last(self._stream, retried)) is not None:
+            return False  # it was retried and has succeeded
+        try:
+            outcome = Outcome.parse(dead, stored.headers, stored.body)
+        except ValueError as error:
+            log.error("task %d: its dead letter can't be read, so it is not retried: %s", held.index, error)
+            return False
+        held.payload = outcome.body
+        held.dead_letter = replace(letter, attempts=outcome.attempts, released_at=outcome.released_at)
+        return True
+
+    async def store_outcome(self, outcome: Outcome, over: DeadLetter | None = None) -> bool:
+        """In the place of the dead letter ``over``, where there is one to retry. False: the task had an outcome
+        already, or another one, which stands."""
+        if over is None or not outcome.succeeded:
+            subject_of = self._names.ok if outcome.succeeded else self._names.dead
+        else:
+            subject_of = self._names.retried
         subject = subject_of(self._uid, outcome.index)
         headers = outcome.headers() | {
-            EXPECTED_LAST_SUBJECT_SEQUENCE: "0",
+            EXPECTED_LAST_SUBJECT_SEQUENCE: str(over.sequence) if over is not None else "0",
             EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT: self._names.end(self._uid, outcome.index),
         }
         try:

@@ -3,7 +3,8 @@
 Both sides import this module, and nothing else of the other side. It does no I/O.
 
 Names: one work-queue stream a run, whose message at sequence ``i + 1`` is task ``i``; one stream of outcomes a
-run, with one message a subject. Records: an *outcome* ends a task (the first one stored wins); an *attempt*
+run, with one message a subject; and, once there are dead letters, one that asks for their retries. Records: an
+*outcome* ends a task (the first one stored wins, and only a retry takes the place of a dead letter); an *attempt*
 record carries what failed or was handed back, because JetStream's delivery count also rises for a task that
 was only in the wrong worker at the wrong time.
 """
@@ -72,8 +73,24 @@ class Names:
         """Both outcomes of a task: what "the first outcome wins" is checked against."""
         return f"{self.prefix}.out.{uid}.end.*.{index}"
 
+    def retried(self, uid: str, index: int | str) -> str:
+        """A success that takes the place of a dead letter: the engine makes it the task's outcome."""
+        return f"{self.prefix}.out.{uid}.end.retried.{index}"
+
     def attempt(self, uid: str, index: int | str) -> str:
+        """Of a task, by its index; of a retry of its dead letter, by ``<index>-<sequence of the request>``."""
         return f"{self.prefix}.out.{uid}.attempt.{index}"
+
+    def retry_stream(self, uid: str) -> str:
+        return f"{self.prefix}_{uid}_retry"
+
+    def retry(self, uid: str, index: int | str) -> str:
+        """Where it is asked that a dead letter is retried."""
+        return f"{self.prefix}.retry.{uid}.{index}"
+
+    def again(self, uid: str) -> str:
+        """Where the engine permits retries, at the run's rate; nothing of it is stored."""
+        return f"{self.prefix}.again.{uid}"
 
 
 def format_time(nanoseconds: int) -> str:
@@ -146,12 +163,12 @@ class Outcome:
     def parse(cls, subject: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Raises ValueError where the record is not one of ours."""
         *_, kind, index = subject.split(".")
-        if kind not in ("ok", "dead"):
+        if kind not in ("ok", "dead", "retried"):
             raise ValueError(f"not an outcome's subject: {subject!r}")
         error = headers.get("Jobrun-Error")
         return cls(
             index=int(index),
-            succeeded=kind == "ok",
+            succeeded=kind != "dead",
             body=body,
             attempts=int(headers.get("Jobrun-Attempts", "")),
             worker=headers.get("Jobrun-Worker", ""),
@@ -192,6 +209,38 @@ class AttemptRecord:
                 "an attempt record has whole numbers 'failures' and 'returns' and a text 'error'"
             )
         return cls(failures=max(0, failures), returns=max(0, returns), error=error)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequest:
+    """What asks for a retry of a dead letter: which task's, and which of its dead letters."""
+
+    index: int
+    dead_letter: int
+    """Sequence of its message in the stream of outcomes: one that was written since is another one."""
+
+    def encode(self) -> bytes:
+        return json.dumps({"index": self.index, "deadLetter": self.dead_letter}).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> RetryRequest:
+        """Raises ValueError where the record is not one of ours."""
+        value = _json(body)
+        index, dead_letter = (
+            (value.get("index"), value.get("deadLetter")) if isinstance(value, dict) else (0, 0)
+        )
+        if type(index) is not int or type(dead_letter) is not int or index < 0 or dead_letter < 1:
+            raise ValueError("a request for a retry has whole numbers 'index' and 'deadLetter'")
+        return cls(index, dead_letter)
+
+
+MOST_PERMITS = 1000
+"""In one message: as many tasks as one worker has at a time."""
+
+
+def permits(body: bytes) -> int:
+    """How many retries one message permits; 0 for what is no permit of ours."""
+    return min(int(body), MOST_PERMITS) if body.isdigit() and len(body) < 10 else 0
 
 
 def _json(text: str | bytes) -> Any:

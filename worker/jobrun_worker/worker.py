@@ -12,7 +12,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
+
+from nats.aio.msg import Msg
 
 from jobrun_worker.attempts import Attempts
 from jobrun_worker.broker import Broker
@@ -31,11 +34,12 @@ from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.settlement import Settlement
 from jobrun_worker.shared_hold import SharedHold
 from jobrun_worker.store import Store
-from jobrun_worker.wire import Delivery, Names
+from jobrun_worker.wire import CONSUMER, Delivery, Names, RetryRequest, permits
 
 log = logging.getLogger(__name__)
 
 IN_PROGRESS = b"+WPI"
+TERMINATE = b"+TERM"
 DRAIN, ALONE = "drain", "alone"
 """Why tasks don't start."""
 
@@ -48,15 +52,19 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         names = Names(settings.prefix)
         self._held: dict[int, Held] = {}
+        """By their key."""
         self._gate = Gate(settings.concurrency)
         self.broker = Broker(settings)
         self.puller = Puller(
             self.broker,
             names.work_stream(settings.uid),
+            names.retry_stream(settings.uid),
             settings.concurrency,
             self._held.__len__,
-            self._arrived,
+            partial(self._arrived, self._took),
+            partial(self._arrived, self._took_retry),
         )
+        self._permits = names.again(settings.uid)
         self._hold = Hold(self._gate, self.puller)
         self._shared_hold = SharedHold(self.broker, names, settings.uid, self._hold)
         self._store = Store(self.broker, names, settings.uid)
@@ -125,6 +133,7 @@ class Worker:
         self._spawn(self._keep_alive())
         self._spawn(self._shared_hold.run())
         self._spawn(self.puller.run())
+        self._spawn(self._hear_permits())
         if self._settings.retain_results:
             self._spawn(self._keeping.open())
         try:
@@ -229,13 +238,23 @@ class Worker:
             if not held.settled:
                 self.broker.tell(held.reply, IN_PROGRESS)
 
+    async def _hear_permits(self) -> None:
+        """One worker hears each: the queue group."""
+
+        async def heard(message: Msg) -> None:
+            self.puller.permit(permits(message.data))
+
+        await until_available(
+            "permits to retry", lambda: self.broker.subscribe(self._permits, heard, queue=CONSUMER)
+        )
+
     # A task, from its delivery to its end
 
-    def _arrived(self, tasks: list[tuple[bytes, bytes]]) -> None:
+    def _arrived(self, took: Callable[[str, bytes], None], tasks: list[tuple[bytes, bytes]]) -> None:
         """On the path of every task: nothing here waits, and nothing fails, since it is called by the connection."""
         for reply, payload in tasks:
             try:
-                self._took(reply.decode(), payload)
+                took(reply.decode(), payload)
             except ValueError as error:
                 log.error("a message that is no task: %s", error)
             except MemoryError as error:
@@ -256,9 +275,26 @@ class Worker:
         else:
             held.runner = self._loop.create_task(self._process(held))
 
+    def _took_retry(self, reply: str, payload: bytes) -> None:
+        delivery = Delivery.parse(reply)
+        try:
+            request = RetryRequest.decode(payload)
+        except ValueError:
+            self.broker.tell(reply, TERMINATE)
+            raise
+        new = Held.of_retry(delivery, reply, request)
+        held = self._held.setdefault(new.key, new)
+        if held is not new:
+            held.adopt(delivery, reply)
+            self.puller.wake()
+            return
+        held.runner = self._loop.create_task(self._process(held))
+
     async def _process(self, held: Held) -> None:
         try:
-            if held.first == 1:
+            if held.dead_letter is not None and not await self._store.read_dead_letter(held):
+                self._settlement.ack(held)  # it is settled already
+            elif held.first == 1:
                 self.puller.narrow(False)
                 await self._among_others(held)
             else:
@@ -272,7 +308,7 @@ class Worker:
                 self._done(held)
 
     def _done(self, held: Held) -> None:
-        del self._held[held.index]
+        del self._held[held.key]
         self.puller.wake()
         if self._alone is not None or self._stop.is_set():
             self._settled.set()
@@ -355,7 +391,7 @@ class Worker:
 
     def _keep(self, held: Held, result: Succeeded, seconds: float) -> bool:
         """Have its result stored without waiting for it; False: not here and now."""
-        if not self._settings.retain_results or held.alone:
+        if not self._settings.retain_results or held.alone or held.dead_letter is not None:
             return False
         attempts = held.record.failures + held.lost + 1
         held.kept = self._keeping.keep(held, result.body, attempts, time.time_ns(), seconds)

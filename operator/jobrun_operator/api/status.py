@@ -175,7 +175,8 @@ class JobRunStatus(StatusModel):
     """Workers that are connected and pull tasks."""
     source: SourceStatus | None = None
     suspended_seconds: Count | None = None
-    """Seconds that ended suspensions took; they do not count against activeDeadlineSeconds."""
+    """Seconds that ended suspensions took, and between a completion and a retry of dead letters; they do not count
+    against activeDeadlineSeconds."""
     last_errors: Annotated[tuple[TaskError, ...], Field(max_length=MAX_LAST_ERRORS)] = ()
     """The last failed attempts, at most 5."""
     start_time: Timestamp | None = None

@@ -22,6 +22,8 @@ from jobrun_operator.jetstream import dead
 from jobrun_operator.jetstream.dead import DeadLetter, dead_letters, letters_of
 
 _MOST_NAMED = 5
+_PAGE = 500
+"""Letters looked at together."""
 _COLUMNS = "{:>10}  {:>8}  {:<13}  {:<20}  {}"
 _HEAD = _COLUMNS.format("INDEX", "ATTEMPTS", "REASON", "FAILED-AT", "ERROR")
 
@@ -137,15 +139,79 @@ def discard(choice: RunChoice, selection: Selection) -> int:
 
 
 async def _discard(choice: RunChoice, selection: Selection) -> int:
-    done = changed = 0
+    done = changed = retried = 0
     async with open_run(choice, "jobrun dead discard") as opened:
-        async for letter in _selected(opened, selection):
-            try:
-                await dead.discard(opened.js, opened.names, opened.run.uid, letter)
-                done += 1
-            except Conflict:
-                changed += 1
+        where = opened.js, opened.names, opened.run.uid
+        may_be_retried = await dead.takes_retries(*where)
+        async for letters in _in_pages(_selected(opened, selection)):
+            busy = await dead.being_retried(*where, letters) if may_be_retried else set()
+            retried += len(busy)
+            for letter in letters:
+                if letter.outcome.index in busy:
+                    continue
+                try:
+                    await dead.discard(*where, letter)
+                    done += 1
+                except Conflict:
+                    changed += 1
     click.echo(f"dead letters discarded: {done:,} (they still count as failed)")
+    if retried:
+        say(f"being retried, so left as they are: {retried:,}")
     if changed:
         say(f"changed meanwhile, so left as they are: {changed:,}; look at them again")
     return 0
+
+
+async def _in_pages(letters: AsyncIterator[DeadLetter]) -> AsyncIterator[list[DeadLetter]]:
+    page: list[DeadLetter] = []
+    async for letter in letters:
+        page.append(letter)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def retry(choice: RunChoice, selection: Selection) -> int:
+    """Have them tried once more, with all attempts that the run allows. Raises InputError."""
+    selection.check()
+    return asyncio.run(_retry(choice, selection))
+
+
+async def _retry(choice: RunChoice, selection: Selection) -> int:
+    asked = before = 0
+    async with open_run(choice, "jobrun dead retry") as opened:
+        where = opened.js, opened.names, opened.run.uid
+        if selection.indexes:
+            await _check_payloads(opened, selection.indexes)
+        may_be_retried = await dead.takes_retries(*where)
+        async for letter in _selected(opened, selection):
+            if not may_be_retried:
+                raise InputError(
+                    "NAME",
+                    f"run {opened.run.name} takes no retries: it has failed, and a failed run is over; "
+                    "or its operator has not seen its dead letters yet, then ask again in a moment",
+                )
+            if await dead.retry(*where, letter):
+                asked += 1
+            else:
+                before += 1
+    click.echo(f"dead letters to be retried: {asked:,}")
+    if before:
+        say(f"asked for before, and not settled yet: {before:,}")
+    if asked and choice.data_dir is not None:
+        say("the command jobrun local run with this --data-dir goes on with them")
+    return 0
+
+
+async def _check_payloads(opened: OpenRun, indexes: tuple[int, ...]) -> None:
+    """Raises InputError for those that can't be retried, before anything is asked for."""
+    letters = await _named(opened, list(dict.fromkeys(indexes)))
+    gone = [str(letter.outcome.index) for letter in letters if letter.discarded]
+    if gone:
+        raise InputError(
+            "INDEX",
+            f"task {', '.join(gone[:_MOST_NAMED])} was discarded, and its payload with it: it can't be retried, "
+            "so nothing is",
+        )

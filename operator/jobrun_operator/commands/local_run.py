@@ -37,6 +37,7 @@ from jobrun_operator.jetstream.objects import NatsObjects, digest_of
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
+from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_operator.local.broker import EmbeddedBroker
 from jobrun_operator.local.keeper import Keeper
@@ -108,7 +109,7 @@ class LocalRun:
         async with AsyncExitStack() as stack:
             keeper = await Keeper.start(hold=[self._directory.fileno()])
             stack.push_async_callback(keeper.aclose)
-            if stored is None or not _has_ended(stored):
+            if stored is None or not _has_ended(stored) or _may_retry(stored):
                 settings = worker_settings(self._given.run, nats_url="-", ack_wait_seconds=ACK_WAIT_SECONDS)
                 await check_handler(settings, self._handlers, keeper)
             broker = EmbeddedBroker(
@@ -219,6 +220,7 @@ class LocalRun:
                 events=_NoEvents(),
                 workers=workers,
                 holds=holds,
+                retries=JetStreamRetries(js, settings),
                 open_source=lambda run: open_source(
                     run.spec.tasks,
                     namespace=run.namespace,
@@ -289,6 +291,13 @@ class LocalRun:
 
 def _has_ended(run: JobRun) -> bool:
     return run.status.phase in (Phase.COMPLETED, Phase.FAILED)
+
+
+def _may_retry(run: JobRun) -> bool:
+    """Whether a run that has ended goes on where one of its dead letters is to be tried once more."""
+    return (
+        run.status.phase == Phase.COMPLETED and run.status.tasks is not None and run.status.tasks.failed > 0
+    )
 
 
 class _ShownAndStored:

@@ -31,6 +31,7 @@ from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.ownership import JetStreamOwnership
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
+from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_operator.jetstream.waiting import oldest_waiting
 from jobrun_operator.kubernetes import health, logs
@@ -208,6 +209,7 @@ class _Parts:
             events=events,
             workers=DeploymentWorkers(api, self.deployments, self.pods, secrets, budget, place),
             holds=self.holds,
+            retries=JetStreamRetries(js, layout),
             open_source=lambda run: open_source(
                 run.spec.tasks,
                 namespace=run.namespace,

@@ -3,8 +3,9 @@
     released = last sequence      outstanding = messages in the stream      waiting = not yet taken
     failed = dead letters         succeeded = released - outstanding - failed
 
-With kept results ``succeeded`` is the number of results instead; where nothing is outstanding and there are
-fewer than there should be, the difference is ``lost``: the broker lost outcomes that it had acknowledged.
+A dead letter that is being retried is outstanding, and not failed. With kept results ``succeeded`` is the number of
+results instead; where nothing is outstanding and there are fewer than there should be, the difference is ``lost``: the
+broker lost outcomes that it had acknowledged.
 """
 
 from __future__ import annotations
@@ -44,19 +45,22 @@ def count(
     failed: int,
     kept: int | None,
     redeliveries: int,
+    retrying: int = 0,
 ) -> Counts:
-    """``kept``: results stored, or None where results are not kept. The reads behind the arguments are not of one
+    """``kept``: results stored, or None where results are not kept; ``retrying``: of the dead letters, which ``failed``
+    counts as well. The reads behind the arguments are not of one
     moment, so a difference that can't be below zero is held at zero: the next look puts it right."""
     gone = max(0, last_seq - messages)
+    retrying = min(retrying, failed)
     by_absence = max(0, gone - failed)
     succeeded = by_absence if kept is None else min(kept, by_absence)
     return Counts(
         total=total,
         released=last_seq,
-        outstanding=messages,
-        waiting=min(waiting, messages),
+        outstanding=messages + retrying,
+        waiting=min(waiting, messages + retrying),
         succeeded=succeeded,
-        failed=failed,
+        failed=failed - retrying,
         redeliveries=redeliveries,
         lost=by_absence - succeeded if messages == 0 else 0,
     )

@@ -3,6 +3,7 @@
 Phases, and what moves a run between them (the first row that holds is taken):
 
     from                    when                                            to          reason
+    Completed               a dead letter is to be retried                  Running     Retrying
     Completed, Failed       always                                          (stays)
     any, failing            no worker runs any more                         Failed      the reason why it is failing
     any, failing            workers still run                               (stays)
@@ -86,6 +87,10 @@ class Transition:
 
 def decide(seen: Situation) -> Transition | None:
     """The next transition, or None where the run stays as it is."""
+    if seen.phase == Phase.COMPLETED and seen.counts is not None and seen.counts.outstanding:
+        number = seen.counts.outstanding
+        what = "1 dead letter is" if number == 1 else f"{number} dead letters are"
+        return Transition(Phase.RUNNING, Reason.RETRYING, f"{what} tried once more")
     if seen.phase in (Phase.COMPLETED, Phase.FAILED):
         return None
     if seen.failing is not None:

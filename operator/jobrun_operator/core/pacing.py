@@ -134,6 +134,15 @@ def after_first_worker(bucket: Bucket, rate: Rate, waited: int, now: float) -> B
     return Bucket(level=min(level, rate.burst - waited), at=now)
 
 
+def permits(rate: Rate | None, bucket: Bucket, most: int, now: float) -> tuple[int, Bucket]:
+    """How many retries may be begun at ``now``, and the bucket after them; without a rate ``most``."""
+    if rate is None:
+        return most, bucket
+    bucket = bucket.refilled(rate, now)
+    count = min(most, max(0, int(bucket.level + _WHOLE)))
+    return count, bucket.charged(count)
+
+
 def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:
     """How many tasks to release at ``now``, at most one batch, and what keeps it from being more."""
     left = limits.total - stock.released

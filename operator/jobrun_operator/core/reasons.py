@@ -41,6 +41,7 @@ class Reason(StrEnum):
         "A handler asked for a pause, as for a partner's 429; nothing is begun until it is over, by any worker.",
     )
     HOLD_ENDED = "HoldEnded", "The hold is over; the run goes on."
+    RETRYING = "Retrying", "Dead letters are tried once more, so the run goes on."
     COMPLETED = "Completed", "Every task succeeded."
     COMPLETED_WITH_FAILURES = (
         "CompletedWithFailures",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from jobrun_operator.api import JobRun
+from jobrun_operator.api import JobRun, Phase
 from jobrun_operator.core import cleanup, sweep
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.sweep import OwnedStreams, Suspects
@@ -113,9 +113,9 @@ class Fleet:
             member.run = run
             member.engine.update(run)
             if member.engine.done.is_set() and run.status.observed_generation != run.metadata.generation:
-                # It has ended, and was edited since: once more, for a status that says so.
-                member.engine = RunEngine(run, self._ports, self._engine_settings, self._pace)
-                self._start(member)
+                self._start_again(
+                    member, run
+                )  # it has ended, and was edited since: for a status that says so
 
     def forget(self, uid: str) -> None:
         """This run was deleted: its engine ends; its streams are freed, now or by the sweep."""
@@ -152,6 +152,7 @@ class Fleet:
                     if await self._guarded("comparing with the API", self._compare()):
                         await self._guarded("sweeping", self._sweep())
                     next_list = loop.time() + self._settings.relist_seconds
+                await self._guarded("looking for dead letters to retry", self._retry())
                 await self._clean_up()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(_CLEANUP_SECONDS, self._settings.relist_seconds)):
@@ -166,6 +167,10 @@ class Fleet:
         self.beat = asyncio.get_running_loop().time()
 
     # --- each run ---------------------------------------------------------------------------------------
+
+    def _start_again(self, member: _Member, run: JobRun) -> None:
+        member.engine = RunEngine(run, self._ports, self._engine_settings, self._pace)
+        self._start(member)
 
     def _start(self, member: _Member) -> None:
         run = member.run
@@ -216,6 +221,16 @@ class Fleet:
             if member is not None and not await self._runs.exists(member.engine.ref):
                 self.forget(uid)
 
+    async def _retry(self) -> None:
+        """Runs that are complete go on where some of their dead letters are to be tried once more."""
+        ended = [one for one in self._members.values() if _may_retry(one)]
+        if not ended:
+            return
+        wanted = await self._ports.retries.wanted()
+        for member in ended:
+            if member.run.uid in wanted and _may_retry(member):
+                self._start_again(member, member.engine.run)
+
     async def _clean_up(self) -> None:
         now = self._ports.now()
         for uid, member in list(self._members.items()):
@@ -264,3 +279,9 @@ class Fleet:
             log.exception("%s failed", what)
             return False
         return True
+
+
+def _may_retry(member: _Member) -> bool:
+    status = member.engine.run.status
+    failed = status.tasks is not None and status.tasks.failed > 0
+    return failed and status.phase == Phase.COMPLETED and member.engine.done.is_set() and not member.freed

@@ -1,8 +1,8 @@
 """The reads behind one step of a run, in the order that keeps the counts true.
 
-The stream's depth is read first and the outcomes after it: an outcome is stored before its task leaves the stream,
-so a task that is gone from the depth has its outcome in what is read later. Final counts are thereby read after
-"nothing is outstanding" was seen.
+The stream's depth is read first, then the retries, and the outcomes after both: an outcome is stored before its task
+or its request leaves the stream, so what is gone from the depth has its outcome in what is read later. Final counts are
+thereby read after "nothing is outstanding" was seen.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobrun_operator.engine.pace import Pace
-from jobrun_operator.engine.ports import Depth, Ends, FailedAttempt, Flow, Observer
-from jobrun_operator.errors import Gone
+from jobrun_operator.engine.ports import Asked, Depth, Ends, FailedAttempt, Flow, Observer
+from jobrun_operator.engine.retrying import Retrying
+from jobrun_operator.errors import BrokerUnavailable, Gone
 
+NONE_ASKED = Asked(0)
 KEPT_ERRORS = 5
 ERRORS_SECONDS = 1.0
 """Between two looks at the records of failed attempts, where nothing else says that there are new ones (and there are
@@ -28,6 +30,7 @@ class Reading:
     depth: Depth
     flow: Flow
     ends: Ends
+    retries: Asked = NONE_ASKED
 
 
 class StreamGone(Gone):
@@ -45,9 +48,10 @@ class CountersGone(Gone):
 class Gatherer:
     """Reads one run's streams; remembers only the newest errors, which the next look may not show any more."""
 
-    def __init__(self, uid: str, observer: Observer, pace: Pace) -> None:
+    def __init__(self, uid: str, observer: Observer, retrying: Retrying, pace: Pace) -> None:
         self._uid = uid
         self._observer = observer
+        self._retrying = retrying
         self._pace = pace
         self._last: Reading | None = None
         self._settled = False
@@ -67,16 +71,19 @@ class Gatherer:
         depth = await self._observer.depth(self._uid)
         if depth is None:
             raise StreamGone(f"the stream of run {self._uid} is gone from the broker")
+        retries = await self._asked(depth)
         flow, ends = await asyncio.gather(
             self._observer.flow(self._uid),
-            self._ends(depth, final=total is not None and depth.last_seq >= total),
+            self._ends(depth, retries, all_released=total is not None and depth.last_seq >= total),
         )
+        if ends.failed:
+            await self._retrying.open(depth.source)
         if flow is None:
             raise ConsumerGone(f"the workers' consumer of run {self._uid} is gone from the broker")
-        reading = Reading(depth, flow, ends)
+        reading = Reading(depth, flow, ends, retries)
         if self._may_show_errors(reading):
             await self._read_errors()
-        self._settled = self._last is not None and self._last.depth == depth
+        self._settled = self._last is not None and (self._last.depth, self._last.retries) == (depth, retries)
         self._last = reading
         return reading
 
@@ -88,17 +95,33 @@ class Gatherer:
         if reading.flow.redeliveries != self._last.flow.redeliveries:
             return True
         waited = asyncio.get_running_loop().time() - self._errors_at
-        return reading.flow.held > 0 and waited >= self._pace.seldom(ERRORS_SECONDS)
+        return reading.flow.held + reading.retries.held > 0 and waited >= self._pace.seldom(ERRORS_SECONDS)
 
-    async def _ends(self, depth: Depth, *, final: bool) -> Ends:
+    async def _asked(self, depth: Depth) -> Asked:
+        """Without a dead letter there is nothing to be retried."""
+        if self._last is not None and not self._last.ends.failed:
+            return NONE_ASKED
+        try:
+            return await self._retrying.count(keep=depth.keeps_results) or NONE_ASKED
+        except BrokerUnavailable:
+            await self._read_ends(
+                depth, exact=False
+            )  # without a stream of outcomes there is no answer either
+            raise
+
+    async def _ends(self, depth: Depth, retries: Asked, *, all_released: bool) -> Ends:
         """Nothing has ended since the last look where no task has left the stream since the one before it: at the
         first look at a depth a counter may be a moment behind."""
-        if self._settled and self._last is not None and self._last.depth == depth and depth.messages:
-            return self._last.ends
+        outstanding = depth.messages + retries.messages
+        if self._settled and self._last is not None and outstanding and not retries.held:
+            same = (self._last.depth, self._last.retries) == (depth, retries)
+            if same:
+                return self._last.ends
+        return await self._read_ends(depth, exact=all_released and not outstanding)
+
+    async def _read_ends(self, depth: Depth, *, exact: bool) -> Ends:
         try:
-            ends = await self._observer.ends(
-                self._uid, results=depth.keeps_results, exact=final and not depth.messages
-            )
+            ends = await self._observer.ends(self._uid, results=depth.keeps_results, exact=exact)
         except Gone as error:
             raise StreamGone(str(error)) from error
         if ends is None:

@@ -19,6 +19,7 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
 from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import FailedAttempt, Observer, SourceSummary, WorkStreams
+from jobrun_operator.engine.retrying import Retrying
 from jobrun_operator.errors import JobRunError, TemporaryError
 
 log = logging.getLogger(__name__)
@@ -31,12 +32,14 @@ stored at all."""
 class Looking:
     """Of one run. Rates are in tasks per second, over the last seconds."""
 
-    def __init__(self, uid: str, streams: WorkStreams, observer: Observer, pace: Pace) -> None:
+    def __init__(
+        self, uid: str, streams: WorkStreams, observer: Observer, retrying: Retrying, pace: Pace
+    ) -> None:
         self._uid = uid
         self._pace = pace
         self._streams = streams
         self._observer = observer
-        self._gatherer = Gatherer(uid, observer, pace)
+        self._gatherer = Gatherer(uid, observer, retrying, pace)
         self._stuck = stuck.Watch()
         self._lost_since: float | None = None
         self._released = RateWindow(5.0)
@@ -108,7 +111,7 @@ class Looking:
     async def _ask_for_room(self, reading: Reading) -> None:
         """Workers whose outcomes are refused keep their tasks: from here that looks like slow handlers."""
         gone = reading.depth.last_seq - reading.depth.messages
-        if gone != self._gone or not reading.flow.held:
+        if gone != self._gone or not (reading.flow.held or reading.retries.held):
             self._gone, self._asked, self._refusal = gone, _now(), None
         elif _now() - self._asked >= self._pace.seldom(STALLED_SECONDS):
             self._asked = _now()
@@ -137,15 +140,19 @@ class Looking:
             total=reading.depth.last_seq if total is None else total,
             last_seq=reading.depth.last_seq,
             messages=reading.depth.messages,
-            waiting=reading.flow.waiting,
+            waiting=reading.flow.waiting + reading.retries.waiting,
             failed=reading.ends.failed,
             kept=reading.ends.succeeded if kept else None,
             redeliveries=reading.flow.redeliveries,
+            retrying=reading.retries.messages,
         )
         now = _now()
         self._released.add(now, counts.released)
         self._ended.add(now, counts.ended)
-        self._finished_attempts.add(now, max(0, reading.flow.deliveries - reading.flow.held))
+        finished = (
+            reading.flow.deliveries - reading.flow.held + reading.retries.deliveries - reading.retries.held
+        )
+        self._finished_attempts.add(now, max(0, finished))
         if not counts.lost:
             self._lost_since = None
         elif self._lost_since is None:

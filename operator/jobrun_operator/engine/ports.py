@@ -6,7 +6,7 @@ else. One conformance suite a port runs against its in-memory and its real imple
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -162,6 +162,53 @@ class FailedAttempt:
     index: int
     attempt: int
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The retries of a run's dead letters that are asked for and not settled, at one moment."""
+
+    messages: int
+    waiting: int = 0
+    """Not yet taken by a worker."""
+    held: int = 0
+    """Taken and not settled, those that wait for another attempt included."""
+    deliveries: int = 0
+    """So far; may go back after a crash of the broker."""
+    paused: bool = False
+
+
+class Retries(Protocol):
+    """Dead letters that are tried once more. What is not there counts as nothing asked for."""
+
+    async def open(self, run: RunRef, source: SourceSummary) -> None:
+        """Make what requests are stored in; what is there already stays as it is."""
+        ...
+
+    async def close(self, uid: str) -> None:
+        """Take no more requests, and forget those that are not settled."""
+        ...
+
+    async def asked(self, uid: str) -> Asked | None:
+        """None: what requests are stored in has not been made."""
+        ...
+
+    async def settle(self, uid: str, *, keep: bool) -> int:
+        """Let successes take the place of their dead letters (``keep``: as results), a page of them; returns how many.
+        Safe to repeat after an interruption at any point."""
+        ...
+
+    async def permit(self, uid: str, count: int, at_a_time: int) -> None:
+        """Let workers begin ``count`` retries within the next second, one worker at most ``at_a_time`` of them."""
+        ...
+
+    async def pause(self, uid: str, *, paused: bool) -> None:
+        """Stop or go on delivering."""
+        ...
+
+    async def wanted(self) -> Collection[str]:
+        """The uids of all runs that have something to be retried, ended ones included."""
+        ...
 
 
 class WorkStreams(Protocol):

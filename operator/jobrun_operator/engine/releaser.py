@@ -263,9 +263,10 @@ class Releaser:
             self._looks += 1  # looks that are under way saw more than there is
             self._looked = Mark(last_seq, self._changes, self._looks)
         else:
-            self._charge(growth)
+            self.charge(growth)
 
-    def _charge(self, tasks: int) -> None:
+    def charge(self, tasks: int) -> None:
+        """So many calls were seen, of tasks that were released now or before."""
         if tasks and self._limits is not None and self._limits.rate is not None:
             self._bucket = self._bucket.refilled(self._limits.rate, self._now()).charged(tasks)
 
@@ -276,7 +277,7 @@ class Releaser:
         self._looked, self._waiting, self._outstanding = mark, flow.waiting, outstanding
         self._notice_worker(flow, waited)
         growth, self._repeats = _repeats(flow) - self._repeats, _repeats(flow)
-        self._charge(max(0, growth))  # it goes back when the broker was killed or the consumer made again
+        self.charge(max(0, growth))  # it goes back when the broker was killed or the consumer made again
 
     def _notice_worker(self, flow: Flow, waited: int) -> None:
         """``waited``: tasks that waited at the last look, or were released since: some may have been taken already."""

@@ -105,8 +105,14 @@ class Reporter:
 
 def audit_id(run: JobRun, transition: Transition) -> str:
     """The same for the same transition, whoever decides on it and however often: an edit in between changes the
-    resource's version, so that is not in it. What can happen again, a suspension, has the time of the last one."""
+    resource's version, so that is not in it. What can happen again, a suspension or a completion whose dead letters are
+    retried, has the time of the last one."""
     step = ConditionType.FAILURE_TARGET.value if transition.failing else transition.phase.value
-    suspended = run.status.condition(ConditionType.SUSPENDED)
-    since = suspended.last_transition_time if suspended else None
-    return f"{run.uid}.{step}.{transition.reason.value}.{since.isoformat() if since else 'first'}"
+    times = [
+        condition.last_transition_time
+        for type_ in (ConditionType.SUSPENDED, ConditionType.COMPLETE)
+        if (condition := run.status.condition(type_)) is not None
+        and condition.last_transition_time is not None
+    ]
+    since = max(times).isoformat() if times else "first"
+    return f"{run.uid}.{step}.{transition.reason.value}.{since}"

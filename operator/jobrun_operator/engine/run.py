@@ -35,6 +35,7 @@ from jobrun_operator.engine.ports import (
     LiveStatus,
     Observer,
     Publisher,
+    Retries,
     RunRef,
     SourceSummary,
     StatusWriter,
@@ -46,6 +47,7 @@ from jobrun_operator.engine.ports import (
 from jobrun_operator.engine.releaser import Releaser
 from jobrun_operator.engine.releasing import Releasing
 from jobrun_operator.engine.reporter import Reporter
+from jobrun_operator.engine.retrying import Retrying, Terms
 from jobrun_operator.engine.staffing import Staffing
 from jobrun_operator.engine.view import View
 from jobrun_operator.errors import Conflict, Gone, JobRunError
@@ -83,6 +85,7 @@ class Ports:
     events: Events
     workers: Workers
     holds: Holds
+    retries: Retries
     open_source: Callable[[JobRun], TaskSource]
     """Raises InputError where the kind of source does not exist in this mode."""
     now: Callable[[], datetime]
@@ -101,7 +104,8 @@ class RunEngine:
         self._settings = settings
         self._pace = pace or Pace()
         self._wake = asyncio.Event()
-        self._looking = Looking(run.uid, ports.streams, ports.observer, self._pace)
+        self._retrying = Retrying(self.ref, ports.retries, self._charge)
+        self._looking = Looking(run.uid, ports.streams, ports.observer, self._retrying, self._pace)
         self._staffing = Staffing(ports.workers, settings.most_workers, settings.on_scaled)
         self._reporter = Reporter(
             self.ref,
@@ -170,13 +174,15 @@ class RunEngine:
             self._releasing.main(lambda: self.run), name=f"release {self.ref.name}"
         )
         releasing.add_done_callback(lambda _: self._wake.set())
+        retrying = asyncio.create_task(self._retrying.main(), name=f"retry {self.ref.name}")
         self._ports.holds.listen(self.ref.uid, self._wake.set)
         try:
             with self._pace.taking_part():
                 while not self.done.is_set():
                     self._wake.clear()
-                    if releasing.done():
-                        releasing.result()  # what is not an error of ours is a bug, and must not look like waiting
+                    for side in (releasing, retrying):
+                        if side.done():
+                            side.result()  # what is not an error of ours is a bug, and must not look like waiting
                     await self.step()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._rest):
@@ -184,6 +190,7 @@ class RunEngine:
         finally:
             self._ports.holds.forget(self.ref.uid)
             await end(releasing)
+            await end(retrying)
 
     @property
     def _rest(self) -> float:
@@ -213,7 +220,7 @@ class RunEngine:
             self._settings.on_step(clock() - began)
 
     async def _step(self, now: datetime) -> None:
-        self._held = await self._ports.holds.read(self.ref.uid) if not self._holds else None
+        await self._read_hold()
         self._set_limits()
         workers = await self._ports.workers.observe(self.ref.uid)
         reading = await self._look()
@@ -223,8 +230,10 @@ class RunEngine:
             self._untold = None
         else:
             await self._apply(transition, self._view(counts, workers), now)
+            await self._read_hold()
             self._set_limits()
         stopped = await self._align_delivery(reading)
+        await self._align_retries(workers)
         if stopped or not self._holds:  # workers are not sent away while tasks are handed to them
             await self._scale(reading, counts, workers)
         workers = await self._ports.workers.observe(self.ref.uid)
@@ -254,10 +263,17 @@ class RunEngine:
 
     # --- gather -----------------------------------------------------------------------------------------
 
+    async def _read_hold(self) -> None:
+        """Of a run that releases nothing anyhow none is looked for."""
+        self._held = await self._ports.holds.read(self.ref.uid) if not self._holds else None
+
     async def _look(self) -> Reading | None:
         """None where there is nothing to read yet, nothing more to learn, or the streams can't be read now."""
         phase = views.phase_of(self.run)
-        if phase.is_final or (phase == Phase.PENDING and self._releaser is None):
+        if phase == Phase.COMPLETED:
+            if not await self._is_asked_for_retries():
+                return None
+        elif phase.is_final or (phase == Phase.PENDING and self._releaser is None):
             return None
         mark = self._releaser.mark() if self._releaser else None
         reading = await self._looking.look(self._total, holds=self._holds)
@@ -268,6 +284,14 @@ class RunEngine:
         if reading.depth.keeps_results and not self.run.spec.results.retain:
             await self._ports.streams.results_dropped(self.ref.uid)
         return reading
+
+    async def _is_asked_for_retries(self) -> bool:
+        """Of a run that has ended."""
+        tasks = self.run.status.tasks
+        if tasks is None or not tasks.failed:
+            return False
+        asked = await self._ports.retries.asked(self.ref.uid)
+        return asked is not None and asked.messages > 0
 
     def _counts(self, reading: Reading) -> Counts:
         return self._looking.count(reading, self._total, retain=self.run.spec.results.retain)
@@ -362,6 +386,23 @@ class RunEngine:
             else:
                 self._releaser.limit(limits_of(self.run, self._source.count))
 
+    def _charge(self, calls: int) -> None:
+        if self._releaser is not None:
+            self._releaser.charge(calls)
+
+    async def _align_retries(self, workers: WorkersState) -> None:
+        """Deliver and permit them, or not, as the run's phase asks; a run that fails takes no more of them."""
+        if views.failing(self.run) is not None:
+            await self._retrying.close()
+            return
+        await self._retrying.align(paused=self._holds)
+        total = self._total
+        if self._holds or self._held is not None or total is None:
+            self._retrying.permit(None)
+            return
+        limits, concurrency = limits_of(self.run, total), self.run.spec.worker.concurrency
+        self._retrying.permit(Terms(limits.rate, concurrency, workers.ready))
+
     async def _align_delivery(self, reading: Reading | None) -> bool:
         """Deliver or not, as the run's phase asks; returns whether nothing is handed to workers any more."""
         phase = views.phase_of(self.run)
@@ -396,7 +437,7 @@ class RunEngine:
             waiting=counts.waiting if counts else None,
             outstanding=counts.outstanding if counts else None,
             completion_rate=self._looking.attempts_per_second,
-            running=reading.flow.held if reading else 0,
+            running=reading.flow.held + reading.retries.held if reading else 0,
             replicas=workers.desired,
             ready=workers.ready,
             more_to_release=remaining > 0 and self._releaser is not None,

@@ -120,10 +120,15 @@ def _standing_fields(
     }
     if phase == Phase.RUNNING and before.start_time is None:
         fields["start_time"] = now
-    if phase.is_final and before.completion_time is None:
+    if not phase.is_final:
+        fields["completion_time"] = None
+    elif before.completion_time is None:
         fields["completion_time"] = now
     if transition is not None and transition.reason == Reason.RESUMED and before.start_time is not None:
         fields["suspended_seconds"] = suspended_seconds(run, now)
+    if transition is not None and transition.reason == Reason.RETRYING and before.completion_time is not None:
+        ended = max(0, round((now - before.completion_time).total_seconds()))
+        fields["suspended_seconds"] = suspended_seconds(run, now) + ended
     return fields
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from jobrun_operator.jetstream import layout
 from jobrun_operator.jetstream.client import JetStream
+from jobrun_operator.jetstream.listing import streams_with
 from jobrun_worker.wire import Names
 
 
@@ -30,18 +31,10 @@ class KeptRun:
 async def kept_runs(js: JetStream, names: Names) -> list[KeptRun]:
     """All of the account, newest first. Raises BrokerUnavailable and what else ``JetStream.api`` does."""
     found: dict[str, KeptRun] = {}
-    offset, total = 0, 1
-    while offset < total:
-        page = await js.api("STREAM.LIST", {"offset": offset, "subject": f"{names.prefix}.out.>"})
-        streams = page.get("streams") or []
-        for info in streams:
-            run = _kept(info)
-            if run is not None and info["config"]["name"] == names.out_stream(run.uid):
-                found[run.uid] = run
-        total = int(page["total"])
-        if not streams:
-            break  # the list became shorter while it was read
-        offset += len(streams)
+    async for info in streams_with(js, f"{names.prefix}.out.>"):
+        run = _kept(info)
+        if run is not None and info["config"]["name"] == names.out_stream(run.uid):
+            found[run.uid] = run
     return sorted(found.values(), key=lambda run: run.created, reverse=True)
 
 

@@ -104,6 +104,7 @@ def work_stream(settings: LayoutSettings, uid: str, meta: Mapping[str, str]) -> 
 
 
 def workers_consumer(settings: LayoutSettings, *, paused: bool = False) -> dict[str, Any]:
+    """Of tasks, and of retries."""
     return ({"pause_until": FOR_EVER} if paused else {}) | {
         "durable_name": wire.CONSUMER,
         "ack_policy": "explicit",
@@ -113,6 +114,23 @@ def workers_consumer(settings: LayoutSettings, *, paused: bool = False) -> dict[
         "max_ack_pending": -1,  # maxOutstanding bounds it, delayed retries included
         "max_waiting": _MAX_PULLS,
         "num_replicas": 0,
+    }
+
+
+def retry_stream(settings: LayoutSettings, uid: str, meta: Mapping[str, str]) -> dict[str, Any]:
+    """Which dead letters are to be retried, a message each; ``meta``: of ``metadata``."""
+    names = settings.names
+    return {
+        "name": names.retry_stream(uid),
+        "subjects": [names.retry(uid, "*")],
+        "retention": "workqueue",
+        "storage": "file",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "discard_new_per_subject": True,  # asking twice asks once
+        "num_replicas": settings.replicas,
+        "allow_direct": True,
+        "metadata": dict(meta),
     }
 
 

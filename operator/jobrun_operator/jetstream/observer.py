@@ -127,7 +127,7 @@ class JetStreamObserver:
 def _of_attempt(seq: int, subject: str, _headers: dict[str, str], body: bytes) -> FailedAttempt | None:
     try:
         record = wire.AttemptRecord.decode(body)
-        index = int(subject.rsplit(".", 1)[1])
+        index = int(subject.rsplit(".", 1)[1].partition("-")[0])
     except ValueError as error:
         log.warning("%s can't be read: %s", subject, error)
         return None

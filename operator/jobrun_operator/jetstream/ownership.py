@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from jobrun_operator.core.sweep import OwnedStreams
 from jobrun_operator.jetstream.client import JetStream
 from jobrun_operator.jetstream.layout import LayoutSettings
+from jobrun_operator.jetstream.listing import streams_with
 
 _FRACTION = re.compile(r"\.(\d{1,6})\d*")
 
@@ -24,7 +24,7 @@ class JetStreamOwnership:
     async def owned(self) -> Collection[OwnedStreams]:
         found: dict[str, OwnedStreams] = {}
         for kind in ("work", "out"):
-            async for info in self._streams(f"{self._settings.names.prefix}.{kind}.>"):
+            async for info in streams_with(self._js, f"{self._settings.names.prefix}.{kind}.>"):
                 meta = info["config"].get("metadata") or {}
                 uid = meta.get("jobrun-uid", "")
                 if meta.get("jobrun-installation") != self._settings.installation or not uid:
@@ -35,18 +35,6 @@ class JetStreamOwnership:
                 place = meta.get("jobrun-namespace", ""), meta.get("jobrun-name", "")
                 found[uid] = OwnedStreams(*place, uid=uid, created=created)
         return list(found.values())
-
-    async def _streams(self, subject: str) -> AsyncIterator[dict[str, Any]]:
-        offset, total = 0, 1
-        while offset < total:
-            page = await self._js.api("STREAM.LIST", {"offset": offset, "subject": subject})
-            streams = page.get("streams") or []
-            for info in streams:
-                yield info
-            total = int(page["total"])
-            if not streams:
-                break  # the list became shorter while it was read
-            offset += len(streams)
 
 
 def parse_time(text: str) -> datetime:

@@ -37,10 +37,12 @@ async def read_outcomes(js: JetStream, names: Names, uid: str, total: int) -> As
     """Every stored outcome of indexes 0 to ``total - 1``; an index without one is passed over."""
     for start in range(0, total, _PAGE):
         indexes = range(start, min(start + _PAGE, total))
-        page = [outcome async for outcome in _page(js, names, uid, indexes)]
-        page.sort(key=lambda outcome: outcome.index)
-        for outcome in page:
-            yield outcome
+        ends: dict[int, Outcome] = {}
+        async for outcome in _page(js, names, uid, indexes):
+            if outcome.succeeded or outcome.index not in ends:  # beside a dead letter: it was retried
+                ends[outcome.index] = outcome
+        for index in sorted(ends):
+            yield ends[index]
 
 
 async def _page(js: JetStream, names: Names, uid: str, indexes: range) -> AsyncIterator[Outcome]:

@@ -29,8 +29,6 @@ from support.nats_server import NatsServer
 ROOT = Path(__file__).parents[3]
 RUN = RunRef("shop", "backfill", "0001")
 TASKS = 5
-CONTROL = "$KV.jobrun_control.*"
-"""On which both sides hear of holds."""
 
 
 def documented(user: str) -> list[str]:
@@ -38,6 +36,13 @@ def documented(user: str) -> list[str]:
     text = (ROOT / "docs" / "nats-permissions.md").read_text()
     (block,) = re.findall(rf"user: {user}\n.*?allow: \[\n(.*?)\n\s*\]", text, re.DOTALL)
     return re.findall(r'^\s*"(.+)"$', block, re.MULTILINE)
+
+
+def documented_to_hear(user: str) -> list[str]:
+    """What ``user`` may subscribe to, by the documentation."""
+    text = (ROOT / "docs" / "nats-permissions.md").read_text()
+    (line,) = re.findall(rf"user: {user}\n.*?subscribe: {{allow: \[(.*?)\]", text, re.DOTALL)
+    return re.findall(r'"(.+?)"', line)
 
 
 def handle(payload: object) -> object:
@@ -59,9 +64,9 @@ async def test_a_run_with_nothing_but_what_is_documented(
     accounts: Accounts, server: NatsServer, tmp_path: Path
 ) -> None:
     operator = accounts.creds(
-        tmp_path / "operator.creds", documented("operator"), [f"{OPERATOR_INBOX}.>", CONTROL]
+        tmp_path / "operator.creds", documented("operator"), documented_to_hear("operator")
     )
-    worker = accounts.creds(tmp_path / "worker.creds", documented("worker"), [f"{WORKER_INBOX}.>", CONTROL])
+    worker = accounts.creds(tmp_path / "worker.creds", documented("worker"), documented_to_hear("worker"))
     client = await connect(BrokerAddress(server.url, credentials=str(operator)), "op", inbox=OPERATOR_INBOX)
     js, layout = JetStream(client), LayoutSettings("here")
     streams = JetStreamWorkStreams(js, layout)

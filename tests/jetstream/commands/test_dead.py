@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from jobrun_operator.engine.ports import RunRef, SourceSummary
 from jobrun_operator.errors import Conflict
 from jobrun_operator.jetstream.dead import dead_letters, discard
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.observer import JetStreamObserver
+from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_worker.wire import Names
 from support.command_line import lines
 from support.kept_runs import TIME, KeptRuns, outcome_of
@@ -135,3 +137,63 @@ async def test_one_that_was_written_anew_meanwhile_is_left_alone(kept: KeptRuns)
         await discard(kept.js, NAMES, "u1", read)
     (now,) = [letter async for letter in dead_letters(kept.js, NAMES, "u1")]
     assert (now.outcome.error, now.discarded) == ("another failure", False)
+
+
+async def takes_retries(kept: KeptRuns) -> JetStreamRetries:
+    """As the engine does it when it sees the first dead letter."""
+    retries = JetStreamRetries(kept.js, LayoutSettings("here"))
+    await retries.open(RunRef("team", "backfill", "u1"), SourceSummary(3_000, "sha256:0"))
+    return retries
+
+
+async def asked(retries: JetStreamRetries) -> int:
+    found = await retries.asked("u1")
+    assert found is not None
+    return found.messages
+
+
+async def test_some_are_retried_and_asking_again_says_so(kept: KeptRuns) -> None:
+    await failed_run(kept, 1, 2, 3)
+    retries = await takes_retries(kept)
+    ended = await kept.jobrun("dead retry", "backfill", "1", "3")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "dead letters to be retried: 2\n", "")
+    ended = await kept.jobrun("dead retry", "backfill", "--all")
+    assert (ended.returncode, ended.stdout) == (0, "dead letters to be retried: 1\n")
+    assert ended.stderr == "asked for before, and not settled yet: 2\n"
+    assert await asked(retries) == 3
+
+
+async def test_those_with_some_error_are_retried(kept: KeptRuns) -> None:
+    await failed_run(kept, *range(20))
+    retries = await takes_retries(kept)
+    ended = await kept.jobrun("dead retry", "backfill", "--error", "no 1")
+    assert ended.stdout == "dead letters to be retried: 11\n"
+    assert await asked(retries) == 11
+
+
+async def test_one_that_was_discarded_is_not_retried(kept: KeptRuns) -> None:
+    await failed_run(kept, 1, 2)
+    retries = await takes_retries(kept)
+    await kept.jobrun("dead discard", "backfill", "1")
+    ended = await kept.jobrun("dead retry", "backfill", "2", "1")
+    assert ended.returncode == 2
+    assert "task 1 was discarded, and its payload with it" in ended.stderr
+    assert await asked(retries) == 0
+    await kept.jobrun("dead retry", "backfill", "--all")
+    assert await asked(retries) == 1
+
+
+async def test_a_run_that_has_failed_takes_no_retries(kept: KeptRuns) -> None:
+    await failed_run(kept, 1)
+    ended = await kept.jobrun("dead retry", "backfill", "1")
+    assert ended.returncode == 2
+    assert "takes no retries: it has failed" in ended.stderr
+
+
+async def test_what_is_being_retried_is_not_discarded(kept: KeptRuns) -> None:
+    await failed_run(kept, 1, 2)
+    await takes_retries(kept)
+    await kept.jobrun("dead retry", "backfill", "1")
+    ended = await kept.jobrun("dead discard", "backfill", "--all")
+    assert ended.stdout == "dead letters discarded: 1 (they still count as failed)\n"
+    assert ended.stderr == "being retried, so left as they are: 1\n"

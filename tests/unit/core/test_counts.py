@@ -12,7 +12,14 @@ _number = st.integers(0, 100)
 
 
 def of(
-    last_seq: int, messages: int, failed: int, kept: int | None = None, *, total: int = 10, waiting: int = 0
+    last_seq: int,
+    messages: int,
+    failed: int,
+    kept: int | None = None,
+    *,
+    total: int = 10,
+    waiting: int = 0,
+    retrying: int = 0,
 ) -> Counts:
     return count(
         total=total,
@@ -22,7 +29,24 @@ def of(
         failed=failed,
         kept=kept,
         redeliveries=0,
+        retrying=retrying,
     )
+
+
+@pytest.mark.parametrize(
+    ("counts", "outstanding", "succeeded", "failed"),
+    [
+        (of(10, 0, 3, retrying=1), 1, 7, 2),
+        (of(10, 2, 3, retrying=3), 5, 5, 0),
+        (of(10, 0, 3, kept=7, retrying=2), 2, 7, 1),
+        (of(10, 0, 1, retrying=5), 1, 9, 0),  # what asks for a retry of no dead letter counts for nothing
+    ],
+)
+def test_a_dead_letter_that_is_retried_is_outstanding(
+    counts: Counts, outstanding: int, succeeded: int, failed: int
+) -> None:
+    assert (counts.outstanding, counts.succeeded, counts.failed) == (outstanding, succeeded, failed)
+    assert (counts.finished, counts.lost) == (False, 0)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +78,11 @@ def test_what_waits_is_outstanding() -> None:
     assert of(10, 5, 0, waiting=3).waiting == 3
 
 
-@given(_number, _number, _number, st.none() | _number, _number)
-def test_whatever_is_read(last_seq: int, messages: int, failed: int, kept: int | None, waiting: int) -> None:
-    counts = of(last_seq, messages, failed, kept, total=100, waiting=waiting)
+@given(_number, _number, _number, st.none() | _number, _number, _number)
+def test_whatever_is_read(
+    last_seq: int, messages: int, failed: int, kept: int | None, waiting: int, retrying: int
+) -> None:
+    counts = of(last_seq, messages, failed, kept, total=100, waiting=waiting, retrying=retrying)
     assert min(counts.succeeded, counts.lost, counts.waiting) >= 0
     assert counts.waiting <= counts.outstanding
     assert counts.succeeded <= max(0, last_seq - messages)

@@ -44,8 +44,9 @@ BAD = Fault(Reason.INVALID_SOURCE, "line 7")
 @pytest.mark.parametrize(
     "seen",
     [
-        at(COMPLETED),
-        at(COMPLETED, suspend=True, counts=GOING_ON, fault=BAD, workers_running=0),
+        at(COMPLETED, counts=None),
+        at(COMPLETED, suspend=True, counts=DONE, fault=BAD, workers_running=0),
+        at(COMPLETED, counts=WITH_LOSSES),
         at(FAILED, failing=FAILING, workers_running=0, counts=DONE),
         at(FAILED, suspend=False, counts=DONE),
         at(RUNNING, failing=FAILING),
@@ -84,6 +85,8 @@ def test_it_stays_as_it_is(seen: Situation) -> None:
         (at(RUNNING, suspend=True, counts=None), SUSPENDED, Reason.SUSPENDED),
         (at(SUSPENDED, suspend=False), RUNNING, Reason.RESUMED),
         (at(SUSPENDED, suspend=False, counts=None), RUNNING, Reason.RESUMED),
+        (at(COMPLETED, counts=dataclasses.replace(DONE, outstanding=1)), RUNNING, Reason.RETRYING),
+        (at(COMPLETED, counts=GOING_ON, suspend=True, fault=BAD), RUNNING, Reason.RETRYING),
     ],
 )
 def test_it_moves(seen: Situation, phase: Phase, reason: Reason) -> None:

@@ -14,6 +14,7 @@ from jobrun_operator.core.pacing import (
     Stock,
     after_hold,
     decide,
+    permits,
     room,
 )
 
@@ -132,3 +133,15 @@ def test_room(waiting: int, outstanding: int, left: int) -> None:
 def test_after_a_hold(rate: Rate, held: float, level: float) -> None:
     bucket = after_hold(Bucket(0.0, 100.0), rate, 20, 100.0, 100.0 + held)
     assert bucket.refilled(rate, 100.0 + held).level == pytest.approx(level)
+
+
+@pytest.mark.parametrize(
+    ("level", "most", "expected"), [(0.0, 5, 0), (0.99, 5, 0), (3.2, 5, 3), (7.0, 5, 5), (-2.0, 5, 0)]
+)
+def test_retries_are_permitted_by_a_bucket_of_their_own(level: float, most: int, expected: int) -> None:
+    count, bucket = permits(Rate(10.0, 10.0), Bucket(level, 1.0), most, 1.0)
+    assert (count, bucket) == (expected, Bucket(level - expected, 1.0))
+
+
+def test_without_a_rate_retries_are_as_many_as_may_be() -> None:
+    assert permits(None, Bucket.empty(0.0), 7, 9.0) == (7, Bucket.empty(0.0))

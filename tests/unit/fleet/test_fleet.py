@@ -13,7 +13,8 @@ from jobrun_operator.engine.fleet import FleetSettings
 from jobrun_operator.engine.ports import RunRef, SourceSummary
 from jobrun_operator.errors import ApiUnavailable, BrokerUnavailable
 from support.engine_rig import EPOCH
-from support.fleet_rig import FleetRig, clock
+from support.fleet_rig import TOTAL, FleetRig, clock
+from support.memory_labour import Labour
 from support.virtual_time import until
 
 
@@ -229,3 +230,21 @@ async def test_one_that_is_edited_after_its_end_says_so_and_stays_ended() -> Non
         )
         assert rig.phase("a") == Phase.COMPLETED
         assert (rig.statuses["a"].status.tasks, rig.workers.asked) == (counts, asked)
+
+
+async def test_one_that_is_complete_goes_on_when_a_dead_letter_is_to_be_retried() -> None:
+    rig = FleetRig()
+    rig.create("a", retry={"maxAttempts": 1})
+    labour = Labour(rig.broker, rig.workers, "a", max_attempts=1, fails=lambda index, attempt: index == 1)
+    working = asyncio.create_task(labour.main())
+    async with rig.going():
+        await until(lambda: rig.phase("a") == Phase.COMPLETED)
+        await asyncio.sleep(60)
+        assert not rig.retries.calls
+        rig.retries.ask("a", 1)
+        await until(lambda: len(rig.retries.calls) == 1, seconds=10)
+        await until(lambda: rig.phase("a") == Phase.COMPLETED)
+        tasks = rig.statuses["a"].status.tasks
+        assert tasks is not None
+        assert (tasks.failed, tasks.succeeded) == (0, TOTAL)
+    working.cancel()

@@ -38,6 +38,10 @@ authorization {
             # Tasks, audit records, live status, and the bucket through which workers are told to hold.
             "{{ $prefix }}.work.*"
             "{{ $prefix }}.event.>"
+            # Retries of dead letters: permitted, and a success made the outcome of its task.
+            "{{ $prefix }}.again.*"
+            "{{ $prefix }}.out.*.end.ok.*"
+            "$JS.API.STREAM.PURGE.*"
             "$KV.{{ $prefix }}_status.>"
             "$KV.{{ $prefix }}_control.>"
             # Streams and consumers of runs.
@@ -45,6 +49,7 @@ authorization {
             "$JS.API.STREAM.LIST"
             "$JS.API.STREAM.CREATE.*"
             "$JS.API.STREAM.INFO.*"
+            "$JS.API.STREAM.UPDATE.*"
             "$JS.API.STREAM.DELETE.*"
             "$JS.API.CONSUMER.CREATE.*.*"
             "$JS.API.CONSUMER.INFO.*.*"
@@ -59,7 +64,7 @@ authorization {
       }
     }
     # Takes tasks, keeps them alive, settles them and stores how they ended. It can't release, pause or delete, and of
-    # what is stored it reads the records of attempts only. It is one user for the workers of all runs: who has its
+    # what is stored it reads records of attempts and dead letters only. It is one user for the workers of all runs: who has its
     # password can take tasks of each of them. Teams that must not need a release each.
     {
       user: worker
@@ -77,17 +82,20 @@ authorization {
             "$JS.ACK.*.*.*.workers.>"
             # What earlier attempts of a task left.
             "$JS.API.DIRECT.GET.*.{{ $prefix }}.out.*.attempt.*"
+            # The dead letter that a retry is of, and whether it has been retried already.
+            "$JS.API.DIRECT.GET.*.{{ $prefix }}.out.*.end.dead.*"
+            "$JS.API.DIRECT.GET.*.{{ $prefix }}.out.*.end.retried.*"
             # Holds of runs: raised where a handler is throttled, read, and timed by the broker's clock.
             "$KV.{{ $prefix }}_control.*"
             "$JS.API.DIRECT.GET.KV_{{ $prefix }}_control.$KV.{{ $prefix }}_control.*"
             "$JS.API.STREAM.INFO.KV_{{ $prefix }}_control"
           ]
         }
-        subscribe: {allow: ["_INBOX.jobrun-worker.>", "$KV.{{ $prefix }}_control.*"]}
+        subscribe: {allow: ["_INBOX.jobrun-worker.>", "$KV.{{ $prefix }}_control.*", "{{ $prefix }}.again.*"]}
       }
     }
     # People and scripts with `jobrun submit`, `jobrun results` and `jobrun dead`: puts data into the buckets of
-    # nats.uploadBuckets, reads what is stored, and gives dead letters up.
+    # nats.uploadBuckets, reads what is stored, gives dead letters up and has them retried.
     {
       user: client
       password: $CLIENT_PASSWORD
@@ -104,7 +112,9 @@ authorization {
             "$JS.API.STREAM.PURGE.OBJ_{{ . }}"
             "$O.{{ . }}.>"
             {{- end }}
+            # Dead letters: given up, and asked to be retried.
             "{{ $prefix }}.out.*.end.dead.*"
+            "{{ $prefix }}.retry.*.*"
           ]
         }
         subscribe: {allow: ["_INBOX.jobrun-client.>"]}
