@@ -14,8 +14,10 @@ from accept import (
     faulty,
     handlers,
     killing,
+    many_runs,
     memory,
     outage,
+    paced,
     pacing,
     refusing,
     resuming,
@@ -29,6 +31,7 @@ Scenario = Callable[[Path], Iterator[Bound]]
 SCENARIOS: Mapping[str, Scenario] = {
     "rate-per-second": partial(pacing.steady, count=20_000, tasks=2_000, period=1, burst=200),
     "rate-per-minute": partial(pacing.steady, count=100_000, tasks=100_000, period=60, burst=200),
+    "paced-50000": partial(paced.released, count=1_000_000, rate=50_000, burst=5_000),
     "no-rate": partial(pacing.unpaced, count=100_000),
     "workers-frozen": partial(outage.away, frozen=True, rate=100, seconds=60, before=500, after=20),
     "workers-gone": partial(outage.away, frozen=False, rate=100, seconds=60, before=500, after=20),
@@ -57,6 +60,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "finished-again": partial(resuming.finished, count=700),
     "ten-million-lines": partial(sources.many_lines, count=10_000_000, mebibytes=64),
     "flat-memory": partial(memory.flat, count=2_000_000),
+    "thousand-runs": partial(many_runs.thousand, sizes=(10, 100, 1_000), rate=60),
+    "ten-million-tasks": partial(memory.flat, count=10_000_000),
     "wrong-input": refusing.all_refused,
     "contracts": contracts.kept,
 }

@@ -39,7 +39,14 @@ class OperatorProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, **settings: str) -> None:
+        """``settings``: other ones, from now on."""
+        self._settings |= settings
         assert not self.running
         self.port = free_port()
         environ = {
