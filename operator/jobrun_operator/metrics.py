@@ -94,6 +94,11 @@ class OperatorMetrics:
             ["reason"],
             registry=self.registry,
         )
+        self.breaker_trips = Counter(
+            "jobrun_circuit_breaker_trips_total",
+            "Times that a circuit breaker has held a run, trials that failed not included.",
+            registry=self.registry,
+        )
         self.api_writes_held = Gauge(
             "jobrun_api_writes_waiting",
             "Writes to the Kubernetes API that wait for the write budget.",

@@ -27,12 +27,14 @@ from jobrun_operator.engine.ports import AuditRecord, RunRef, SourceSummary
 from jobrun_operator.errors import EnvironmentFault, SourceUnavailable
 from jobrun_operator.jetstream import dead
 from jobrun_operator.jetstream.client import JetStream, connect
+from jobrun_operator.jetstream.holds import JetStreamHolds
 from jobrun_operator.jetstream.kept import kept_runs
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.ownership import JetStreamOwnership
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
+from jobrun_operator.jetstream.pulses import JetStreamPulses
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
 from jobrun_operator.jetstream.results import read_outcomes
 from jobrun_operator.jetstream.retries import JetStreamRetries
@@ -41,10 +43,11 @@ from jobrun_worker import Fail, Retry
 from jobrun_worker.address import CLIENT_INBOX, OPERATOR_INBOX, WORKER_INBOX, BrokerAddress
 from jobrun_worker.broker import Broker
 from jobrun_worker.handlers import load
+from jobrun_worker.holding import Wish
 from jobrun_worker.metrics import WorkerMetrics
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.task import Task
-from jobrun_worker.wire import Names
+from jobrun_worker.wire import Names, Pulse
 from jobrun_worker.worker import Worker
 from support.chart_broker import ChartBroker, decoded, running
 
@@ -69,6 +72,8 @@ class Operator:
         self.objects = NatsObjects(js.client)
         self.ownership = JetStreamOwnership(js, settings)
         self.retries = JetStreamRetries(js, settings)
+        self.holds = JetStreamHolds(js, settings.names)
+        self.pulses = JetStreamPulses(js, settings.names)
 
 
 @pytest.fixture
@@ -160,6 +165,12 @@ async def put_and_read_an_object(operator: Operator, of_client: NatsObjects) -> 
 
 async def run_to_its_end(operator: Operator, broker: ChartBroker) -> None:
     await provisioned(operator)
+    heard: list[Pulse] = []
+    operator.pulses.listen(UID, heard.append)
+    await operator.pulses.open()
+    await operator.holds.open()
+    await operator.holds.hold("another", 30.0, Wish("CircuitBreaker", "too much failed", 30.0))
+    assert await operator.holds.read("another") is not None
     await operator.streams.pause(UID, paused=True)
     assert await operator.publisher.release(UID, 0, [b'{"index": 0}']) == 1
     rest = [b'{"index": %d}' % index for index in range(1, TASKS)]
@@ -170,6 +181,7 @@ async def run_to_its_end(operator: Operator, broker: ChartBroker) -> None:
     await operator.streams.rebuild_consumer(UID, paused=False)
     await operator.streams.rebuild_counters(UID)
     await work_off(operator, broker)
+    assert sum(pulse.succeeded for pulse in heard) == TASKS - 1
     ends = await operator.observer.ends(UID)
     assert ends is not None
     assert (ends.failed, ends.succeeded) == (1, TASKS - 1)
@@ -230,6 +242,7 @@ OPERATOR_MAY_NOT = [
     "jobrun.out.u.end.retried.0",
     "jobrun.out.u.attempt.0",
     "jobrun.retry.u.0",
+    "jobrun.pulse.u",
     f"$JS.API.CONSUMER.MSG.NEXT.{WORK}.workers",
     f"$JS.API.STREAM.MSG.DELETE.{WORK}",
     f"$JS.API.CONSUMER.DELETE.{OUT}.failed",
@@ -269,6 +282,7 @@ WORKER_MAY_NOT = [
 CLIENT_MAY_NOT = [
     f"jobrun.work.{UID}",
     f"jobrun.again.{UID}",
+    f"jobrun.pulse.{UID}",
     "jobrun.out.u.end.ok.0",
     "jobrun.out.u.end.retried.0",
     "jobrun.event.team.backfill.Completed",

@@ -25,6 +25,7 @@ from jobrun_operator.jetstream.holds import JetStreamHolds
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
+from jobrun_operator.jetstream.pulses import JetStreamPulses
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
 from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
@@ -96,6 +97,8 @@ async def main(folder: Path, url: str) -> int:
             return NO_BROKER
         holds = JetStreamHolds(js, settings.names)
         await holds.open()
+        pulses = JetStreamPulses(js, settings.names)
+        await pulses.open()
         ports = Ports(
             streams=streams,
             observer=JetStreamObserver(js, settings),
@@ -106,6 +109,7 @@ async def main(folder: Path, url: str) -> int:
             events=_NoEvents(),
             workers=AskedWorkers(folder),
             holds=holds,
+            pulses=pulses,
             retries=JetStreamRetries(js, settings),
             open_source=lambda run: open_source(
                 run.spec.tasks, namespace=run.namespace, ports=SourcePorts(), max_payload=1 << 20

@@ -14,7 +14,7 @@ from jobrun_operator.engine.ports import TaskSource
 from jobrun_operator.engine.run import EngineSettings, Ports, RunEngine
 from support.listed_source import ListedSource
 from support.memory_broker import MemoryBroker
-from support.memory_holds import MemoryHolds
+from support.memory_holds import MemoryHolds, MemoryPulses
 from support.memory_labour import Labour
 from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
 from support.memory_retries import MemoryRetries
@@ -55,6 +55,7 @@ class EngineRig:
     events: MemoryEvents = field(default_factory=MemoryEvents)
     live: MemoryLiveStatus = field(default_factory=MemoryLiveStatus)
     holds: MemoryHolds = field(default_factory=MemoryHolds)
+    pulses: MemoryPulses = field(default_factory=MemoryPulses)
     settings: EngineSettings = field(default_factory=lambda: EngineSettings(interval=1.03))
     """Looks that are no multiple of the time between releases: else each would be made right after one, as only virtual
     time can."""
@@ -92,6 +93,7 @@ class EngineRig:
             events=self.events,
             workers=self.workers,
             holds=self.holds,
+            pulses=self.pulses,
             retries=self.retries,
             open_source=self.open_source or (lambda run: self.source),
             now=lambda: EPOCH + timedelta(seconds=_clock()),

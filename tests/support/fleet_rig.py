@@ -15,7 +15,7 @@ from jobrun_operator.engine.run import EngineSettings, Ports
 from support.engine_rig import EPOCH, manifest
 from support.listed_source import ListedSource
 from support.memory_broker import MemoryBroker
-from support.memory_holds import MemoryHolds
+from support.memory_holds import MemoryHolds, MemoryPulses
 from support.memory_labour import Labour
 from support.memory_reports import MemoryAudit, MemoryEvents, MemoryLiveStatus, MemoryStatuses
 from support.memory_retries import MemoryRetries
@@ -56,6 +56,7 @@ class FleetRig:
             events=MemoryEvents(),
             workers=self.workers,
             holds=MemoryHolds(),
+            pulses=MemoryPulses(),
             retries=self.retries,
             open_source=self._open,
             now=lambda: EPOCH + timedelta(seconds=clock()),

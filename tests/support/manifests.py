@@ -150,7 +150,20 @@ VALID: tuple[Valid, ...] = (
     Valid("spread", manifest(rate={"spreadOverSeconds": 3600})),
     Valid("burst with spread", manifest(rate={"spreadOverSeconds": 3600, "burst": 5})),
     Valid("null is absent", manifest(rate=None, maxWaiting=None, retry={"maxAttempts": None})),
-    Valid("empty objects", manifest(scaling={}, retry={}, results={})),
+    Valid("empty objects", manifest(scaling={}, retry={}, results={}, circuitBreaker={})),
+    Valid("without a circuit breaker", manifest(circuitBreaker={"enabled": False})),
+    Valid(
+        "circuit breaker",
+        manifest(
+            circuitBreaker={
+                "consecutiveFailures": 1,
+                "failurePercent": 100,
+                "windowSeconds": 3600,
+                "minimumAttempts": 1_000_000,
+                "openSeconds": 3600,
+            }
+        ),
+    ),
     Valid("no workers", manifest(scaling={"minReplicas": 0, "maxReplicas": 0})),
     Valid("equal bounds", manifest(scaling={"minReplicas": 10})),
     Valid("drain", manifest(scaling={"drainSeconds": 1})),
@@ -419,6 +432,21 @@ INVALID: tuple[Invalid, ...] = (
         "must be at least 0",
     ),
     Invalid(
+        "breaker as text",
+        manifest(circuitBreaker={"enabled": "no"}),
+        "spec.circuitBreaker.enabled: must be true or false, is the text",
+    ),
+    Invalid(
+        "more than all",
+        manifest(circuitBreaker={"failurePercent": 101}),
+        "spec.circuitBreaker.failurePercent: must be at most 100",
+    ),
+    Invalid(
+        "misspelt threshold",
+        manifest(circuitBreaker={"consecutiveFailure": 3}),
+        "unknown field; did you mean consecutiveFailures?",
+    ),
+    Invalid(
         "no attempt", manifest(retry={"maxAttempts": 0}), "spec.retry.maxAttempts: must be at least 1, is 0"
     ),
     Invalid(
@@ -464,7 +492,6 @@ INVALID: tuple[Invalid, ...] = (
             f"later: {name}", with_field(manifest(), f"spec.{name}", value), f"spec.{name}: unknown field"
         )
         for name, value in {
-            "circuitBreaker": {},
             "worker.batchSize": 10,
             "worker.processes": 2,
             "dependsOn": ["other"],

@@ -22,6 +22,10 @@ class Gate:
     def refusing(self) -> bool:
         return bool(self._refusing)
 
+    def resize(self, slots: int) -> None:
+        self.slots = slots
+        self._admit()
+
     def try_enter(self) -> bool:
         """Take a slot if one is free now."""
         if self._barred or self._refusing or self._waiting or self.running >= self.slots:

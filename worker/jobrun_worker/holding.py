@@ -14,6 +14,8 @@ from typing import Any
 
 from jobrun_worker.wire import Names, format_time
 
+CIRCUIT_BREAKER = "CircuitBreaker"
+"""So many attempts failed that it is the partner's fault and not the tasks'."""
 THROTTLED = "Throttled"
 """A handler asked for it: the partner has said to come back later."""
 
@@ -40,15 +42,16 @@ class HoldRecord:
     """Of the broker's clock: nanoseconds since the epoch."""
     why: str
     message: str = ""
+    open_seconds: float = 0.0
+    """Of a circuit breaker: a trial follows the hold, and where it fails another hold of so many seconds. 0: none."""
 
     def left(self, now_ns: int) -> float:
         """Seconds from ``now_ns`` of the broker's clock; never more than a hold may reach ahead."""
         return min(MOST_SECONDS, max(0.0, (self.until_ns - now_ns) / 1e9))
 
     def encode(self) -> bytes:
-        return json.dumps(
-            {"holdUntil": format_time(self.until_ns), "why": self.why, "message": self.message}
-        ).encode()
+        value = {"holdUntil": format_time(self.until_ns), "why": self.why, "message": self.message}
+        return json.dumps(value | ({"openSeconds": self.open_seconds} if self.open_seconds else {})).encode()
 
     @classmethod
     def decode(cls, body: bytes) -> HoldRecord:
@@ -59,17 +62,28 @@ class HoldRecord:
         until, why, message = value.get("holdUntil"), value.get("why"), value.get("message", "")
         if not isinstance(until, str) or not isinstance(why, str) or not isinstance(message, str):
             raise ValueError("a hold has the texts 'holdUntil' and 'why'")
-        return cls(nanoseconds(until), why, message)
+        opened = value.get("openSeconds", 0.0)
+        if type(opened) not in (int, float) or not 0 <= opened <= MOST_SECONDS:
+            raise ValueError("openSeconds of a hold is a number of seconds, an hour at most")
+        return cls(nanoseconds(until), why, message, float(opened))
 
 
-def raised(
-    known: HoldRecord | None, now_ns: int, seconds: float, why: str, message: str
-) -> HoldRecord | None:
-    """The record to store, or None where ``known`` holds for at least as long."""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a hold is raised for."""
+
+    why: str
+    message: str
+    open_seconds: float = 0.0
+
+
+def raised(known: HoldRecord | None, now_ns: int, seconds: float, wish: Wish) -> HoldRecord | None:
+    """The record to store, or None where ``known`` holds for at least as long. A trial that is to come still comes."""
     until = now_ns + round(min(max(seconds, 0.0), MOST_SECONDS) * 1e9)
     if known is not None and known.until_ns >= until // 1000 * 1000:  # as exact as it is written
         return None
-    return HoldRecord(until, why, message)
+    pending = known.open_seconds if known is not None and known.left(now_ns) > 0 else 0.0
+    return HoldRecord(until, wish.why, wish.message, wish.open_seconds or pending)
 
 
 def nanoseconds(text: str) -> int:

@@ -98,6 +98,11 @@ class Puller:
         """A slot is free."""
         self._wake.set()
 
+    def resize(self, slots: int) -> None:
+        """Hold so many tasks at a time from now on."""
+        self._slots = slots
+        self._wake.set()
+
     def narrow(self, narrow: bool) -> None:
         """Take one task at a time: after a worker was lost, until a task comes that was not lost with it."""
         if self._narrow != narrow:

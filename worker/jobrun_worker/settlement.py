@@ -51,14 +51,15 @@ class Settlement:
         self._hold = hold
         self._shared_hold = shared_hold
 
-    async def settle(self, held: Held, result: Result) -> str:
-        """End an attempt; returns the outcome that metrics count."""
+    async def settle(self, held: Held, result: Result, rest: float = 0.0) -> str:
+        """End an attempt; returns the outcome that metrics count. Another attempt comes after ``rest`` seconds at the
+        soonest."""
         if isinstance(result, Succeeded) and not self._settings.retain_results and held.dead_letter is None:
             self.ack(held)
             return outcomes.SUCCEEDED
         finished = time.time_ns()
         if isinstance(result, Paused):
-            self._shared_hold.begin(hold_seconds(result.seconds), result.reason)
+            self._shared_hold.throttle(hold_seconds(result.seconds), result.reason)
         verdict = await self._decide(held, result)
         if isinstance(verdict, Complete):
             await self.complete(held, verdict, finished)
@@ -69,12 +70,13 @@ class Settlement:
         if isinstance(verdict, Pause):
             self._tell(held, nak(self._hold.left()))
             return outcomes.THROTTLED
-        self._tell(held, nak(verdict.delay))
+        delay = max(verdict.delay, rest)
+        self._tell(held, nak(delay))
         log.info(
             "task %d: attempt %d failed, the next one in %.1f s: %s",
             held.index,
             held.attempt,
-            verdict.delay,
+            delay,
             verdict.record.error,
         )
         return outcomes.FAILED

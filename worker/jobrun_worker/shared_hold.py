@@ -17,7 +17,8 @@ from jobrun_worker import holding
 from jobrun_worker.broker import Broker
 from jobrun_worker.errors import BrokerUnavailable, WrongLastSequence
 from jobrun_worker.hold import Hold
-from jobrun_worker.holding import HoldRecord
+from jobrun_worker.holding import CIRCUIT_BREAKER, THROTTLED, HoldRecord, Wish
+from jobrun_worker.trial import Trial
 from jobrun_worker.wire import EXPECTED_LAST_SUBJECT_SEQUENCE, Names
 
 log = logging.getLogger(__name__)
@@ -33,21 +34,35 @@ SLACK_SECONDS = 0.5
 
 
 class SharedHold:
-    def __init__(self, broker: Broker, names: Names, uid: str, hold: Hold) -> None:
+    def __init__(self, broker: Broker, names: Names, uid: str, hold: Hold, trial: Trial) -> None:
         self._broker = broker
         self._stream = holding.stream(names)
         self._subject = holding.subject(names, uid)
         self._hold = hold
+        self._trial = trial
+        self._followed = 0
+        """The hold after which this worker takes part in a trial: when it ends, by the broker's clock."""
+        self._apart = 0.0
+        """Seconds between the end of that hold and this worker's part."""
         self._wake = asyncio.Event()
-        self._wanted: tuple[float, str] | None = None
+        self._wanted: tuple[float, Wish] | None = None
         """Until when, on the loop's clock, and why this worker wants the run to be held."""
         self._trouble = ""
         self._loop = asyncio.get_running_loop()
 
-    def begin(self, seconds: float, reason: str) -> None:
-        """Hold this worker at once, and the run as soon as the broker knows."""
-        if self._hold.begin(seconds, reason):
-            self._wanted = (self._loop.time() + seconds, reason)
+    def throttle(self, seconds: float, reason: str) -> None:
+        """A handler asks for a pause: hold this worker at once, and the run as soon as the broker knows."""
+        self._begin(seconds, Wish(THROTTLED, reason))
+
+    def failed(self, error: str) -> None:
+        """An attempt has failed: where it was one of a trial, the run may have to be held once more."""
+        seconds = self._trial.failed()
+        if seconds:
+            self._begin(seconds, Wish(CIRCUIT_BREAKER, f"the trial after it failed: {error}", seconds))
+
+    def _begin(self, seconds: float, wish: Wish) -> None:
+        if self._hold.begin(seconds, wish.message):
+            self._wanted = (self._loop.time() + seconds, wish)
             self._wake.set()
 
     def wake(self) -> None:
@@ -97,13 +112,13 @@ class SharedHold:
             if known is None and self._wanted is None:
                 return
             now_ns = await self._broker.now(self._stream)
-            if known is not None and (left := known.left(now_ns)) > 0:
-                self._hold.begin(left, f"{known.why}: {known.message}")
+            if known is not None:
+                self._obey(known, now_ns)
             if self._wanted is None:
                 return
-            until, reason = self._wanted
+            until, wish = self._wanted
             seconds = until - self._loop.time()
-            new = holding.raised(known, now_ns, seconds, holding.THROTTLED, reason)
+            new = holding.raised(known, now_ns, seconds, wish)
             if new is None or (known is not None and seconds - known.left(now_ns) < SLACK_SECONDS):
                 self._done(until)
                 return
@@ -114,6 +129,17 @@ class SharedHold:
                 continue  # somebody else has raised it meanwhile, perhaps for longer
             self._done(until)
             return
+
+    def _obey(self, known: HoldRecord, now_ns: int) -> None:
+        left = known.left(now_ns)
+        fresh = now_ns < known.until_ns + int(
+            known.open_seconds * 1e9
+        )  # else it was over long before this worker began
+        if known.open_seconds and fresh and known.until_ns != self._followed:
+            self._followed, self._apart = known.until_ns, self._trial.follow(known.open_seconds)
+        if left > 0:
+            apart = self._apart if known.until_ns == self._followed else 0.0
+            self._hold.begin(left + apart, f"{known.why}: {known.message}")
 
     def _done(self, until: float) -> None:
         if self._wanted is not None and self._wanted[0] <= until:

@@ -41,6 +41,9 @@ PAYLOAD_MARGIN = 64 * 1024
 """Bytes of the broker's ``max_payload`` kept for headers: a larger task payload is refused."""
 
 
+_MOST_ATTEMPTS = 10**9
+"""In one pulse: more is no pulse of ours."""
+
 _NO_TIME = 253_402_300_800_000_000_000
 """Nanoseconds since the epoch at the beginning of the year 10000, which RFC 3339 can't write."""
 
@@ -87,6 +90,10 @@ class Names:
     def retry(self, uid: str, index: int | str) -> str:
         """Where it is asked that a dead letter is retried."""
         return f"{self.prefix}.retry.{uid}.{index}"
+
+    def pulse(self, uid: str) -> str:
+        """Where workers tell how attempts fare; nothing of it is stored."""
+        return f"{self.prefix}.pulse.{uid}"
 
     def again(self, uid: str) -> str:
         """Where the engine permits retries, at the run's rate; nothing of it is stored."""
@@ -232,6 +239,42 @@ class RetryRequest:
         if type(index) is not int or type(dead_letter) is not int or index < 0 or dead_letter < 1:
             raise ValueError("a request for a retry has whole numbers 'index' and 'deadLetter'")
         return cls(index, dead_letter)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The attempts that have ended in one worker since its last pulse."""
+
+    succeeded: int
+    failed: int
+    tail: int
+    """How many of the failed ones came after the last success."""
+    error: str = ""
+    """Of the last failed attempt."""
+
+    def encode(self) -> bytes:
+        return json.dumps(
+            {"succeeded": self.succeeded, "failed": self.failed, "tail": self.tail, "error": self.error}
+        ).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Pulse:
+        """Raises ValueError where it is none of ours."""
+        value = _json(body)
+        if not isinstance(value, dict):
+            raise ValueError("a pulse is a JSON object")
+        numbers = [
+            number
+            for name in ("succeeded", "failed", "tail")
+            if type(number := value.get(name)) is int and 0 <= number <= _MOST_ATTEMPTS
+        ]
+        error = value.get("error", "")
+        if len(numbers) < 3 or not isinstance(error, str):
+            raise ValueError(
+                "a pulse has the whole numbers 'succeeded', 'failed' and 'tail' and a text 'error'"
+            )
+        succeeded, failed, tail = numbers
+        return cls(succeeded, failed, min(tail, failed), error)
 
 
 MOST_PERMITS = 1000

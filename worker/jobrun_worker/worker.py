@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 
 from jobrun_worker.attempts import Attempts
 from jobrun_worker.broker import Broker
-from jobrun_worker.decisions import Bury, Complete, RunAlone, Succeeded, before_run
+from jobrun_worker.decisions import Bury, Complete, Failed, Result, RunAlone, Succeeded, before_run
 from jobrun_worker.errors import BrokerUnavailable
 from jobrun_worker.gate import Gate
 from jobrun_worker.handlers import Handler
@@ -28,12 +28,14 @@ from jobrun_worker.hold import Hold
 from jobrun_worker.keeping import Keeping, Kept
 from jobrun_worker.metrics import SUCCEEDED, WorkerMetrics
 from jobrun_worker.pull import Puller
+from jobrun_worker.pulses import Pulses
 from jobrun_worker.retrying import until_available
 from jobrun_worker.runners import Runners
 from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.settlement import Settlement
 from jobrun_worker.shared_hold import SharedHold
 from jobrun_worker.store import Store
+from jobrun_worker.trial import Trial
 from jobrun_worker.wire import CONSUMER, Delivery, Names, RetryRequest, permits
 
 log = logging.getLogger(__name__)
@@ -66,7 +68,9 @@ class Worker:
         )
         self._permits = names.again(settings.uid)
         self._hold = Hold(self._gate, self.puller)
-        self._shared_hold = SharedHold(self.broker, names, settings.uid, self._hold)
+        self._trial = Trial(self._hold, self._resize)
+        self._shared_hold = SharedHold(self.broker, names, settings.uid, self._hold, self._trial)
+        self._pulses = Pulses(partial(self._pulse, names.pulse(settings.uid)))
         self._store = Store(self.broker, names, settings.uid)
         self._settlement = Settlement(settings, self.broker, self._store, self._hold, self._shared_hold)
         self._keeping = Keeping(
@@ -146,6 +150,7 @@ class Worker:
             for helper in self._helpers:
                 helper.cancel()
             self._hold.close()
+            self._pulses.close()
             self._attempts.close()
             self._keeping.close()
             await self._handler.close()
@@ -175,6 +180,7 @@ class Worker:
                 while self._held:
                     self._settled.clear()
                     await self._settled.wait()
+                self._pulses.close()
                 if self.broker.connected:
                     await self.broker.flush()
             log.info("drained")
@@ -323,6 +329,10 @@ class Worker:
             await self._settlement.bury(held, verdict, time.time_ns())
             return
         held.attempt = verdict.attempt
+        failures, most = held.record.failures, self._settings.max_attempts
+        if failures and failures == most - 1 and self._trial.spares(held.key):
+            await self._settlement.hand_back(held, self._trial.rest)
+            return
         if isinstance(verdict, RunAlone):
             await self._by_itself(held)
         else:
@@ -385,9 +395,29 @@ class Worker:
         finally:
             self._gate.leave()
         seconds = time.perf_counter() - began
+        rest = self._trial.rest
+        self._take_notice(result)
         if isinstance(result, Succeeded) and self._keep(held, result, seconds):
             return
-        self._metrics.attempt(await self._settlement.settle(held, result), seconds)
+        self._metrics.attempt(await self._settlement.settle(held, result, rest), seconds)
+
+    def _take_notice(self, result: Result) -> None:
+        """Of what says something about the partner: what a task is given up for, or throttled by, does not."""
+        if isinstance(result, Succeeded):
+            self._pulses.succeeded()
+            self._trial.succeeded()
+        elif isinstance(result, Failed):
+            self._pulses.failed(result.error)
+            self._shared_hold.failed(result.error)
+
+    def _pulse(self, subject: str, body: bytes) -> None:
+        if self.broker.connected:
+            self.broker.tell(subject, body)
+
+    def _resize(self, one_at_a_time: bool) -> None:
+        slots = 1 if one_at_a_time else self._settings.concurrency
+        self._gate.resize(slots)
+        self.puller.resize(slots)
 
     def _keep(self, held: Held, result: Succeeded, seconds: float) -> bool:
         """Have its result stored without waiting for it; False: not here and now."""

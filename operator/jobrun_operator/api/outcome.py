@@ -1,4 +1,4 @@
-"""``spec.retry``, ``spec.failurePolicy`` and ``spec.results``: what becomes of failures and of results."""
+"""``spec.retry``, ``circuitBreaker``, ``failurePolicy`` and ``results``: what becomes of failures and of results."""
 
 from __future__ import annotations
 
@@ -27,6 +27,24 @@ class Retry(SpecModel):
     )
     def _delays_grow(self) -> bool:
         return self.initial_delay_seconds <= self.max_delay_seconds
+
+
+class CircuitBreaker(SpecModel):
+    """Hold the run while so much fails that it is the partner's fault and not the tasks': an outage then costs few
+    tasks an attempt. Afterwards a few tasks are tried first, one at a time in each worker."""
+
+    enabled: bool = True
+    """Without it every attempt counts, also in an outage."""
+    consecutive_failures: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """Hold when so many attempts in a row have failed, over all workers."""
+    failure_percent: Annotated[int, Field(ge=1, le=100)] = 80
+    """Hold when this percentage of the attempts in windowSeconds has failed, of at least minimumAttempts."""
+    window_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """The time that failurePercent looks back, in seconds: 1 to an hour."""
+    minimum_attempts: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """Fewer attempts in windowSeconds say nothing."""
+    open_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """How long nothing is begun, in seconds: 1 to an hour. A trial that fails holds the run as long again."""
 
 
 class FailurePolicy(SpecModel):

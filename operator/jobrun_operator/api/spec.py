@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from jobrun_operator.api.base import SpecModel
-from jobrun_operator.api.outcome import FailurePolicy, Results, Retry
+from jobrun_operator.api.outcome import CircuitBreaker, FailurePolicy, Results, Retry
 from jobrun_operator.api.pace import Rate
 from jobrun_operator.api.scale import Scaling
 from jobrun_operator.api.tasks import Tasks
@@ -37,6 +37,7 @@ class JobRunSpec(SpecModel):
     worker: Worker
     scaling: Scaling = Scaling()
     retry: Retry = Retry()
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
     failure_policy: FailurePolicy | None = None
     results: Results = Results()
     active_deadline_seconds: Seconds | None = None

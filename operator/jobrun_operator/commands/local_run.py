@@ -36,6 +36,7 @@ from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects, digest_of
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
+from jobrun_operator.jetstream.pulses import JetStreamPulses
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
 from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
@@ -109,9 +110,8 @@ class LocalRun:
         async with AsyncExitStack() as stack:
             keeper = await Keeper.start(hold=[self._directory.fileno()])
             stack.push_async_callback(keeper.aclose)
-            if stored is None or not _has_ended(stored) or _may_retry(stored):
-                settings = worker_settings(self._given.run, nats_url="-", ack_wait_seconds=ACK_WAIT_SECONDS)
-                await check_handler(settings, self._handlers, keeper)
+            if stored is None or not _has_ended(stored):
+                await self._check_handler(keeper)
             broker = EmbeddedBroker(
                 self._directory.path,
                 port=self._options.port,
@@ -125,6 +125,8 @@ class LocalRun:
             client = await connect(BrokerAddress(address.url, address.user, address.password), "jobrun local")
             stack.push_async_callback(close, client)
             js = JetStream(client)
+            if stored is not None and await self._is_to_retry(js, stored):
+                await self._check_handler(keeper)
             await self._upload(NatsObjects(client), begun=stored is not None)
             run = stored or self._store.create(self._given.run)
             workers = self._workers(broker, keeper)
@@ -141,6 +143,17 @@ class LocalRun:
                     f"{self._directory.path} was removed or replaced while the run went on"
                 )
             return local_end.interrupted(run, progress.status, self._options, self._console, self._signal)
+
+    async def _check_handler(self, keeper: Keeper) -> None:
+        settings = worker_settings(self._given.run, nats_url="-", ack_wait_seconds=ACK_WAIT_SECONDS)
+        await check_handler(settings, self._handlers, keeper)
+
+    async def _is_to_retry(self, js: JetStream, run: JobRun) -> bool:
+        """Whether a run that is complete goes on, since one of its dead letters is to be tried once more."""
+        if run.status.phase != Phase.COMPLETED:
+            return False
+        retries = JetStreamRetries(js, LayoutSettings(installation=self._directory.installation))
+        return run.uid in await retries.wanted()
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stop.is_set():
@@ -208,6 +221,8 @@ class LocalRun:
         await streams.provision_installation()
         holds = JetStreamHolds(js, settings.names)
         await holds.open()
+        pulses = JetStreamPulses(js, settings.names)
+        await pulses.open()
         with Progress(self._console, run) as progress:
             sources = SourcePorts(objects=NatsObjects(js.client))
             ports = Ports(
@@ -220,6 +235,7 @@ class LocalRun:
                 events=_NoEvents(),
                 workers=workers,
                 holds=holds,
+                pulses=pulses,
                 retries=JetStreamRetries(js, settings),
                 open_source=lambda run: open_source(
                     run.spec.tasks,
@@ -291,13 +307,6 @@ class LocalRun:
 
 def _has_ended(run: JobRun) -> bool:
     return run.status.phase in (Phase.COMPLETED, Phase.FAILED)
-
-
-def _may_retry(run: JobRun) -> bool:
-    """Whether a run that has ended goes on where one of its dead letters is to be tried once more."""
-    return (
-        run.status.phase == Phase.COMPLETED and run.status.tasks is not None and run.status.tasks.failed > 0
-    )
 
 
 class _ShownAndStored:

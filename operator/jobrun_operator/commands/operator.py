@@ -30,6 +30,7 @@ from jobrun_operator.jetstream.objects import NatsObjects
 from jobrun_operator.jetstream.observer import JetStreamObserver
 from jobrun_operator.jetstream.ownership import JetStreamOwnership
 from jobrun_operator.jetstream.publisher import JetStreamPublisher
+from jobrun_operator.jetstream.pulses import JetStreamPulses
 from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatus
 from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
@@ -136,6 +137,7 @@ class Operator:
             await self._wait("the broker", JetStreamWorkStreams(js, layout).provision_installation)
             parts = _Parts(settings, self._metrics, api, js, layout)
             await self._wait("the broker", parts.holds.open)
+            await self._wait("the broker", parts.pulses.open)
             watch = JobRunWatch(
                 configuration,
                 settings.watch_namespaces,
@@ -199,6 +201,7 @@ class _Parts:
             nats_secret=settings.worker_nats_secret,
         )
         self.holds = JetStreamHolds(js, layout.names)
+        self.pulses = JetStreamPulses(js, layout.names)
         ports = Ports(
             streams=JetStreamWorkStreams(js, layout),
             observer=JetStreamObserver(js, layout),
@@ -209,6 +212,7 @@ class _Parts:
             events=events,
             workers=DeploymentWorkers(api, self.deployments, self.pods, secrets, budget, place),
             holds=self.holds,
+            pulses=self.pulses,
             retries=JetStreamRetries(js, layout),
             open_source=lambda run: open_source(
                 run.spec.tasks,
@@ -229,6 +233,7 @@ class _Parts:
                 interval=settings.interval_seconds,
                 stream_name=layout.names.work_stream,
                 on_step=metrics.step_seconds.observe,
+                on_tripped=metrics.breaker_trips.inc,
                 on_scaled=lambda reason: metrics.scale_decisions.labels(reason).inc(),
             ),
             FleetSettings(

@@ -40,6 +40,10 @@ class Reason(StrEnum):
         "Throttled",
         "A handler asked for a pause, as for a partner's 429; nothing is begun until it is over, by any worker.",
     )
+    CIRCUIT_BREAKER = (
+        "CircuitBreaker",
+        "So many attempts failed that nothing is begun for a while; then a few tasks are tried first.",
+    )
     HOLD_ENDED = "HoldEnded", "The hold is over; the run goes on."
     RETRYING = "Retrying", "Dead letters are tried once more, so the run goes on."
     COMPLETED = "Completed", "Every task succeeded."

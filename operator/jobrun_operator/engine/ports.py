@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobrun_operator.api import JobRun, JobRunStatus
+from jobrun_worker.holding import Wish
+from jobrun_worker.wire import Pulse
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +289,7 @@ class Hold:
 
     left: float
     why: str
-    """Throttled."""
+    """Throttled, CircuitBreaker."""
     message: str
     id: str
     """Of this hold; another one where it was raised again."""
@@ -305,6 +307,20 @@ class Holds(Protocol):
     async def read(self, uid: str) -> Hold | None:
         """None: the run is not held. Asking often costs nothing, and raises nothing."""
         ...
+
+    async def hold(self, uid: str, seconds: float, wish: Wish) -> None:
+        """Raise one, unless one is there that lasts at least as long."""
+        ...
+
+
+class Pulses(Protocol):
+    """How attempts fare, as the workers tell it."""
+
+    def listen(self, uid: str, heard: Callable[[Pulse], None]) -> None:
+        """Have ``heard`` called with each pulse of the run's workers."""
+        ...
+
+    def forget(self, uid: str) -> None: ...
 
 
 # --- what the engine tells ------------------------------------------------------------------------------

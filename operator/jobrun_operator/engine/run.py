@@ -23,6 +23,7 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.scaling import Observation
 from jobrun_operator.engine import view as views
 from jobrun_operator.engine.asked import limits_of
+from jobrun_operator.engine.breaking import Breaking
 from jobrun_operator.engine.ending import end
 from jobrun_operator.engine.gather import Reading
 from jobrun_operator.engine.looking import Looking
@@ -35,6 +36,7 @@ from jobrun_operator.engine.ports import (
     LiveStatus,
     Observer,
     Publisher,
+    Pulses,
     Retries,
     RunRef,
     SourceSummary,
@@ -70,6 +72,8 @@ class EngineSettings:
     """Told how long each look at a run took."""
     on_scaled: Callable[[str], None] = lambda reason: None
     """Told why, whenever another number of workers was asked for."""
+    on_tripped: Callable[[], None] = lambda: None
+    """Told whenever a circuit breaker has held a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Ports:
     events: Events
     workers: Workers
     holds: Holds
+    pulses: Pulses
     retries: Retries
     open_source: Callable[[JobRun], TaskSource]
     """Raises InputError where the kind of source does not exist in this mode."""
@@ -106,6 +111,7 @@ class RunEngine:
         self._wake = asyncio.Event()
         self._retrying = Retrying(self.ref, ports.retries, self._charge)
         self._looking = Looking(run.uid, ports.streams, ports.observer, self._retrying, self._pace)
+        self._breaking = Breaking(ports.holds, self._wake.set, settings.on_tripped)
         self._staffing = Staffing(ports.workers, settings.most_workers, settings.on_scaled)
         self._reporter = Reporter(
             self.ref,
@@ -176,6 +182,7 @@ class RunEngine:
         releasing.add_done_callback(lambda _: self._wake.set())
         retrying = asyncio.create_task(self._retrying.main(), name=f"retry {self.ref.name}")
         self._ports.holds.listen(self.ref.uid, self._wake.set)
+        self._ports.pulses.listen(self.ref.uid, lambda pulse: self._breaking.hear(self.run, pulse))
         try:
             with self._pace.taking_part():
                 while not self.done.is_set():
@@ -188,6 +195,7 @@ class RunEngine:
                         async with asyncio.timeout(self._rest):
                             await self._wake.wait()
         finally:
+            self._ports.pulses.forget(self.ref.uid)
             self._ports.holds.forget(self.ref.uid)
             await end(releasing)
             await end(retrying)
@@ -220,6 +228,7 @@ class RunEngine:
             self._settings.on_step(clock() - began)
 
     async def _step(self, now: datetime) -> None:
+        await self._break()
         await self._read_hold()
         self._set_limits()
         workers = await self._ports.workers.observe(self.ref.uid)
@@ -262,6 +271,12 @@ class RunEngine:
         self.done.set()
 
     # --- gather -----------------------------------------------------------------------------------------
+
+    async def _break(self) -> None:
+        try:
+            await self._breaking.act(self.run)
+        except JobRunError as error:  # again at the next look; a broker that is away shows in other ways
+            log.debug("%s/%s: can't be held yet: %s", self.ref.namespace, self.ref.name, error)
 
     async def _read_hold(self) -> None:
         """Of a run that releases nothing anyhow none is looked for."""

@@ -7,18 +7,17 @@ few seconds for what was not heard (a connection that was lost). Whatever the nu
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 
 from nats.aio.msg import Msg
 
 from jobrun_operator.engine.ports import Hold
-from jobrun_operator.errors import JobRunError
+from jobrun_operator.errors import Conflict, JobRunError
 from jobrun_operator.jetstream.client import JetStream
 from jobrun_operator.jetstream.direct import END, batched_get
-from jobrun_worker import holding
-from jobrun_worker.holding import HoldRecord
+from jobrun_worker import holding, wire
+from jobrun_worker.holding import HoldRecord, Wish
 from jobrun_worker.wire import Names, format_time
 
 log = logging.getLogger(__name__)
@@ -67,6 +66,35 @@ class JetStreamHolds:
             return None
         return Hold(left, record.why, record.message, format_time(record.until_ns))
 
+    async def hold(self, uid: str, seconds: float, wish: Wish) -> None:
+        subject = f"{self._prefix}{uid}"
+        while True:
+            known, sequence = await self._stored(subject)
+            new = holding.raised(known, await self._now_ns(), seconds, wish)
+            if new is None:
+                return
+            try:
+                await self._js.publish(
+                    subject, new.encode(), {wire.EXPECTED_LAST_SUBJECT_SEQUENCE: str(sequence)}
+                )
+            except Conflict:
+                continue  # somebody else has raised it meanwhile, perhaps for longer
+            self._heard = True
+            return
+
+    async def _stored(self, subject: str) -> tuple[HoldRecord | None, int]:
+        reply = await self._js.request(f"$JS.API.DIRECT.GET.{self._stream}.{subject}", b"")
+        sequence = int((reply.headers or {}).get("Nats-Sequence", "0"))
+        try:
+            return (HoldRecord.decode(reply.data) if sequence else None), sequence
+        except ValueError as error:
+            log.warning("%s can't be read and is taken for none: %s", subject, error)
+            return None, sequence
+
+    async def _now_ns(self) -> int:
+        info = await self._js.api(f"STREAM.INFO.{self._stream}")
+        return holding.nanoseconds(info["ts"])
+
     async def _on_raise(self, message: Msg) -> None:
         self._heard = True
         if (changed := self._listeners.get(message.subject.removeprefix(self._prefix))) is not None:
@@ -85,8 +113,7 @@ class JetStreamHolds:
                     found[uid] = HoldRecord.decode(message.data)
                 except ValueError as error:
                     log.warning("the hold of run %s can't be read and is taken for none: %s", uid, error)
-            info = await self._js.request(f"$JS.API.STREAM.INFO.{self._stream}", b"")
-            self._broker_ns = holding.nanoseconds(json.loads(info.data)["ts"])
+            self._broker_ns = await self._now_ns()
         except (JobRunError, KeyError, ValueError) as error:
             self._heard = True
             raise error if isinstance(error, JobRunError) else JobRunError(str(error)) from error

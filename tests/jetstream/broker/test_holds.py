@@ -14,7 +14,7 @@ from jobrun_operator.jetstream import layout
 from jobrun_operator.jetstream.client import JetStream
 from jobrun_operator.jetstream.holds import JetStreamHolds
 from jobrun_worker import holding
-from jobrun_worker.holding import HoldRecord
+from jobrun_worker.holding import HoldRecord, Wish
 from jobrun_worker.wire import Names
 from support.memory_holds import MemoryHolds
 from support.nats_server import NatsServer
@@ -32,7 +32,7 @@ async def raised(request: pytest.FixtureRequest, js: JetStream) -> AsyncIterator
         memory = MemoryHolds()
 
         async def hold_in_memory(uid: str, seconds: float, message: str) -> None:
-            memory.hold(uid, seconds, message=message)
+            memory.raise_now(uid, seconds, message=message)
 
         yield Raised(memory, hold_in_memory)
         return
@@ -105,4 +105,37 @@ async def test_while_the_broker_is_away_what_was_seen_stands(js: JetStream, nats
     assert await holds.read("0001") is not None
     holds._heard = True
     await nats_server.kill()
+    assert await holds.read("0001") is not None
+
+
+async def test_one_that_an_engine_raises_is_heard_and_never_lowered(raised: Raised) -> None:
+    heard = asyncio.Event()
+    raised.holds.listen("0001", heard.set)
+    await raised.holds.hold("0001", 60.0, Wish("CircuitBreaker", "20 attempts in a row failed", 60.0))
+    async with asyncio.timeout(10):
+        await heard.wait()
+    await raised.holds.hold("0001", 1.0, Wish("CircuitBreaker", "again", 1.0))
+    hold = await raised.holds.read("0001")
+    assert hold is not None
+    assert 50 < hold.left <= 60
+    assert (hold.why, hold.message) == ("CircuitBreaker", "20 attempts in a row failed")
+
+
+async def test_two_engines_that_raise_at_once_come_to_the_longer_one(js: JetStream) -> None:
+    bucket = layout.control_bucket(Names(), 1)
+    await js.api(f"STREAM.CREATE.{bucket['name']}", bucket)
+    engines = [JetStreamHolds(js, Names()) for _ in range(8)]
+    wishes = [(10.0 * number, Wish("CircuitBreaker", str(number), 5.0)) for number in range(1, 9)]
+    await asyncio.gather(*(one.hold("0001", *wish) for one, wish in zip(engines, wishes, strict=True)))
+    hold = await engines[0].read("0001")
+    assert hold is not None
+    assert hold.message == "8"
+
+
+async def test_a_record_that_can_not_be_read_is_raised_over(js: JetStream) -> None:
+    bucket = layout.control_bucket(Names(), 1)
+    await js.api(f"STREAM.CREATE.{bucket['name']}", bucket)
+    await js.publish(holding.subject(Names(), "0001"), b"[]")
+    holds = JetStreamHolds(js, Names())
+    await holds.hold("0001", 30.0, Wish("CircuitBreaker", "x", 30.0))
     assert await holds.read("0001") is not None

@@ -15,7 +15,7 @@ async def test_held_and_free_again() -> None:
         await until(lambda: now() > 10)
         asked = list(r.workers.asked)
         at, released = now(), len(r.broker.stored)
-        r.holds.hold(UID, 20.0, message="429 from the partner")
+        r.holds.raise_now(UID, 20.0, message="429 from the partner")
         await until(lambda: now() > at + 5)
         assert len(r.broker.stored) - released <= 10, "within a second nothing is released any more"
         released = len(r.broker.stored)
@@ -43,7 +43,7 @@ async def test_a_hold_that_is_raised_again_is_told_once() -> None:
     async with r.drive():
         await until(lambda: now() > 5)
         for _ in range(10):
-            r.holds.hold(UID, 3.0)
+            r.holds.raise_now(UID, 3.0)
             at = now()
             await until(lambda at=at: now() > at + 1.5)
         await r.ends()
@@ -54,7 +54,7 @@ async def test_an_engine_that_starts_in_a_hold_tells_it_once() -> None:
     r = rig(400)
     async with r.drive():
         await until(lambda: now() > 5)
-        r.holds.hold(UID, 30.0)
+        r.holds.raise_now(UID, 30.0)
         await until(lambda: r.run.status.is_true("Held"))
     released = len(r.broker.stored)
     async with r.drive():
@@ -68,7 +68,7 @@ async def test_a_suspension_in_a_hold_is_a_suspension() -> None:
     r = rig(400)
     async with r.drive():
         await until(lambda: now() > 5)
-        r.holds.hold(UID, 30.0)
+        r.holds.raise_now(UID, 30.0)
         await until(lambda: r.run.status.is_true("Held"))
         r.edit(suspend=True)
         await r.reaches(Phase.SUSPENDED)

@@ -157,7 +157,7 @@ async def test_a_suspended_run_retries_nothing() -> None:
 async def test_a_held_run_retries_nothing() -> None:
     r = failing(20, 3)
     await complete(r)
-    r.holds.hold(UID, 30)
+    r.holds.raise_now(UID, 30)
     r.retries.ask(UID, 3)
     held = now()
     async with r.drive():

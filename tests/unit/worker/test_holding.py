@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobrun_worker.holding import MOST_SECONDS, HoldRecord, nanoseconds, raised
+from jobrun_worker.holding import MOST_SECONDS, HoldRecord, Wish, nanoseconds, raised
 
 NOW = nanoseconds("2026-01-01T00:00:00Z")
 SECOND = 1_000_000_000
@@ -52,7 +52,7 @@ def test_what_is_no_hold_is_refused(body: bytes) -> None:
 )
 def test_a_hold_is_raised_and_never_lowered(known: float | None, seconds: float, left: float | None) -> None:
     before = None if known is None else HoldRecord(NOW + round(known * SECOND), "Throttled")
-    new = raised(before, NOW, seconds, "Throttled", "")
+    new = raised(before, NOW, seconds, Wish("Throttled", ""))
     assert (None if new is None else new.left(NOW)) == left
 
 
@@ -61,7 +61,7 @@ def test_no_order_of_raises_ever_shortens_a_hold(steps: list[tuple[float, float]
     now, known = NOW, None
     for wait, seconds in steps:
         now += round(wait * SECOND)
-        new = raised(known, now, seconds, "Throttled", "")
+        new = raised(known, now, seconds, Wish("Throttled", ""))
         if new is not None:
             assert known is None or new.until_ns > known.until_ns
             assert new.until_ns - now <= MOST_SECONDS * SECOND

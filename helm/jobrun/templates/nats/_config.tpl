@@ -60,7 +60,7 @@ authorization {
             "$JS.API.STREAM.MSG.GET.*"
           ]
         }
-        subscribe: {allow: ["_INBOX.jobrun-operator.>", "$KV.{{ $prefix }}_control.*"]}
+        subscribe: {allow: ["_INBOX.jobrun-operator.>", "$KV.{{ $prefix }}_control.*", "{{ $prefix }}.pulse.*"]}
       }
     }
     # Takes tasks, keeps them alive, settles them and stores how they ended. It can't release, pause or delete, and of
@@ -75,6 +75,8 @@ authorization {
             # Outcomes and records of attempts.
             "{{ $prefix }}.out.*.end.*.*"
             "{{ $prefix }}.out.*.attempt.*"
+            # How attempts fare, for the circuit breaker.
+            "{{ $prefix }}.pulse.*"
             # Pulling from the consumer "workers" of a run.
             "$JS.API.CONSUMER.MSG.NEXT.*.workers"
             # Ack, nak and keep-alive of what came; the second form is that of a broker with a domain (ADR-15).
