@@ -6,7 +6,6 @@ import csv
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from importlib import metadata
 from itertools import cycle, islice
 from pathlib import Path
@@ -15,7 +14,6 @@ import benchmarks
 from benchmarks.broker import Streams, streams
 from benchmarks.contender import Readings, Sizes
 from benchmarks.program import running
-from jobrun_worker.settings import WorkerSettings
 
 _ROOT = Path(__file__).parents[2]
 _RECORDS = _ROOT / "examples" / "daylight" / "airports.csv"
@@ -23,12 +21,11 @@ CONCURRENCY = 1000
 BATCHES = 4
 """Batches at a time in a worker; of ``BATCH`` tasks each."""
 BATCH = 250
-_HAS_BATCHES = any(field.name == "batch_size" for field in fields(WorkerSettings))
 
 
 class JobRun:
     name = "jobrun"
-    trials = ("release", "release-records", "work", "work-results", *(["work-batch"] if _HAS_BATCHES else []))
+    trials = ("release", "release-records", "work", "work-results", "work-batch")
 
     def __init__(self, url: str) -> None:
         self._url = url

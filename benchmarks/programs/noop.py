@@ -11,5 +11,5 @@ async def result(payload: object) -> dict[str, int]:
     return {"done": 1}
 
 
-async def batch(payloads: list[object]) -> None:
-    pass
+async def batch(payloads: list[object]) -> list[object]:
+    return payloads

@@ -151,6 +151,10 @@ VALID: tuple[Valid, ...] = (
     Valid("burst with spread", manifest(rate={"spreadOverSeconds": 3600, "burst": 5})),
     Valid("null is absent", manifest(rate=None, maxWaiting=None, retry={"maxAttempts": None})),
     Valid("empty objects", manifest(scaling={}, retry={}, results={}, circuitBreaker={})),
+    Valid(
+        "batches",
+        manifest(worker={"image": "a", "python": "a:b", "concurrency": 16, "batchSize": 1000}),
+    ),
     Valid("without a circuit breaker", manifest(circuitBreaker={"enabled": False})),
     Valid(
         "circuit breaker",
@@ -432,6 +436,16 @@ INVALID: tuple[Invalid, ...] = (
         "must be at least 0",
     ),
     Invalid(
+        "batches for a command",
+        with_field(manifest(worker={"image": "a", "exec": {"command": ["a"]}}), "spec.worker.batchSize", 5),
+        "spec.worker.batchSize: is for python handlers only",
+    ),
+    Invalid(
+        "too many at a time",
+        manifest(worker={"image": "a", "python": "a:b", "concurrency": 100, "batchSize": 200}),
+        "spec.worker.batchSize: concurrency (16 unless set) times batchSize must not exceed 16,000",
+    ),
+    Invalid(
         "breaker as text",
         manifest(circuitBreaker={"enabled": "no"}),
         "spec.circuitBreaker.enabled: must be true or false, is the text",
@@ -492,7 +506,6 @@ INVALID: tuple[Invalid, ...] = (
             f"later: {name}", with_field(manifest(), f"spec.{name}", value), f"spec.{name}: unknown field"
         )
         for name, value in {
-            "worker.batchSize": 10,
             "worker.processes": 2,
             "dependsOn": ["other"],
             "queue": "default",

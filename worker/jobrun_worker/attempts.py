@@ -11,6 +11,7 @@ from jobrun_worker.deadlines import Deadlines
 from jobrun_worker.decisions import Failed, GaveUp, Paused, Result, Succeeded
 from jobrun_worker.describe import describe, shorten
 from jobrun_worker.handlers import AttemptFailed, Handler
+from jobrun_worker.handlers.batch import BatchHandler
 from jobrun_worker.held import Held
 from jobrun_worker.instructions import Fail, Retry, Throttled
 from jobrun_worker.settings import WorkerSettings
@@ -55,6 +56,34 @@ class Attempts:
         finally:
             self._deadlines.discard(held)
         return self._timed_out(held) if held.timed_out else result
+
+    async def run_batch(self, batch: list[Held]) -> list[Result]:
+        """Call the handler once for all of them; raises as ``run`` does. What it raises, and its time limit, are about
+        each."""
+        handler, lead = self._handler, batch[0]
+        assert isinstance(handler, BatchHandler)  # noqa: S101  # nothing else makes batches
+        now = time.time_ns()
+        for held in batch:
+            held.started_ns = now
+        self._deadlines.add(lead)
+        results: list[Result] = []
+        try:
+            for held, ended in zip(
+                batch,
+                await handler.call_with(
+                    [held.payload for held in batch], [self._task(held) for held in batch]
+                ),
+                strict=True,
+            ):
+                if isinstance(ended, bytes):
+                    results.append(Succeeded(ended) if ended else DONE)
+                else:
+                    results.append(self._came_to(held, ended))
+        except BaseException as error:
+            results = [self._came_to(lead, error)] * len(batch)
+        finally:
+            self._deadlines.discard(lead)
+        return [self._timed_out(lead)] * len(batch) if lead.timed_out else results
 
     def _task(self, held: Held) -> Task:
         run, namespace, uid = self._run

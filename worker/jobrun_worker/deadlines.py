@@ -23,12 +23,12 @@ class Deadlines:
 
     def add(self, held: Held) -> None:
         held.deadline = self._loop.time() + self._limit
-        self._running[held.index] = held
+        self._running[held.key] = held
         if self._timer is None:
             self._timer = self._loop.call_at(held.deadline, self._tick)
 
     def discard(self, held: Held) -> None:
-        self._running.pop(held.index, None)
+        self._running.pop(held.key, None)
         held.deadline = 0.0
 
     def close(self) -> None:
@@ -47,5 +47,5 @@ class Deadlines:
                 break
             due.append(held)
         for held in due:
-            self._running.pop(held.index, None)
+            self._running.pop(held.key, None)
             self._expired(held)

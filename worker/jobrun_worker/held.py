@@ -44,6 +44,8 @@ class Held:
     """The stored record counts this delivery as a return already."""
     kept: bool = False
     """Its result is on its way to the broker, whose answer ends it: see ``keeping``."""
+    batched: bool = False
+    """It is on its way through a batch, which ends it: see ``batches``."""
     settled: bool = False
     """Its ack or nak is on its way: a keep-alive after a nak would undo the nak's delay."""
     runner: asyncio.Task[None] | None = None

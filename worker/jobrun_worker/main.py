@@ -64,7 +64,7 @@ def _prepare(environ: Mapping[str, str]) -> tuple[WorkerSettings, Handler]:
 
 async def _serve(settings: WorkerSettings, handler: Handler) -> int:
     metrics = WorkerMetrics()
-    metrics.slots.set(settings.concurrency)
+    metrics.slots.set(settings.slots)
     worker = Worker(settings, handler, metrics)
     worker.on_exhausted = partial(_exhausted, worker)
     loop = asyncio.get_running_loop()

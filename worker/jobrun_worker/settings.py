@@ -37,7 +37,9 @@ class WorkerSettings:
     """A URL that takes a POST per task."""
 
     concurrency: int = 16
-    """Tasks at a time in this process."""
+    """Calls of the handler at a time in this process."""
+    batch_size: int = 0
+    """Tasks that a call takes at the most, as a list; 0: one, as itself."""
     task_timeout_seconds: float = 60
     ack_wait_seconds: float = 30
     """The consumer's ``ack_wait``; running tasks are kept alive at a third of it."""
@@ -63,6 +65,11 @@ class WorkerSettings:
     """Path of the certificate to show to the broker, where it wants one."""
     nats_tls_key: str = ""
     """Path of that certificate's key."""
+
+    @property
+    def slots(self) -> int:
+        """Tasks at a time in this process."""
+        return self.concurrency * max(1, self.batch_size)
 
     @property
     def address(self) -> BrokerAddress:
@@ -109,6 +116,8 @@ class WorkerSettings:
             raise ValueError(
                 "set exactly one of JOBRUN_HANDLER_PYTHON, JOBRUN_HANDLER_EXEC, JOBRUN_HANDLER_HTTP"
             )
+        if settings.batch_size and not settings.handler_python:
+            raise ValueError("JOBRUN_BATCH_SIZE is for JOBRUN_HANDLER_PYTHON only")
         return settings
 
 

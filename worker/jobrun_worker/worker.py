@@ -18,6 +18,7 @@ from typing import Any
 from nats.aio.msg import Msg
 
 from jobrun_worker.attempts import Attempts
+from jobrun_worker.batches import Batches
 from jobrun_worker.broker import Broker
 from jobrun_worker.decisions import Bury, Complete, Failed, Result, RunAlone, Succeeded, before_run
 from jobrun_worker.errors import BrokerUnavailable
@@ -61,7 +62,7 @@ class Worker:
             self.broker,
             names.work_stream(settings.uid),
             names.retry_stream(settings.uid),
-            settings.concurrency,
+            settings.slots,
             self._held.__len__,
             partial(self._arrived, self._took),
             partial(self._arrived, self._took_retry),
@@ -78,6 +79,7 @@ class Worker:
         )
         self._attempts = Attempts(settings, handler, self.stop)
         self._runners = Runners(self._process)
+        self._batches = Batches(self._gate, max(1, settings.batch_size), self._call, self._return)
         self._alone: Held | None = None
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
@@ -137,11 +139,13 @@ class Worker:
         self._spawn(self._keep_alive())
         self._spawn(self._shared_hold.run())
         self._spawn(self.puller.run())
+        if self._settings.batch_size:
+            self._spawn(self._batches.run())
         self._spawn(self._hear_permits())
         if self._settings.retain_results:
             self._spawn(self._keeping.open())
         try:
-            log.info("ready: %d tasks at a time", self._settings.concurrency)
+            log.info("ready: %d tasks at a time", self._settings.slots)
             await self._shared_hold.first()
             self.puller.start()
             await self._stop.wait()
@@ -277,7 +281,11 @@ class Worker:
             return
         held = self._held[delivery.index] = Held.of(delivery, reply, payload)
         if delivery.delivered == 1:
-            self._runners.add(held)
+            if self._settings.batch_size:
+                self.puller.narrow(False)
+                self._batch(held)
+            else:
+                self._runners.add(held)
         else:
             held.runner = self._loop.create_task(self._process(held))
 
@@ -310,7 +318,7 @@ class Worker:
         except Exception as error:
             self._broken(error)
         finally:
-            if not held.kept:
+            if not (held.kept or held.batched):
                 self._done(held)
 
     def _done(self, held: Held) -> None:
@@ -329,8 +337,7 @@ class Worker:
             await self._settlement.bury(held, verdict, time.time_ns())
             return
         held.attempt = verdict.attempt
-        failures, most = held.record.failures, self._settings.max_attempts
-        if failures and failures == most - 1 and self._trial.spares(held.key):
+        if self._is_last(held) and self._trial.spares(held.key):
             await self._settlement.hand_back(held, self._trial.rest)
             return
         if isinstance(verdict, RunAlone):
@@ -340,10 +347,70 @@ class Worker:
             await self._among_others(held)
 
     async def _among_others(self, held: Held) -> None:
-        if self._gate.try_enter() or await self._gate.enter():
+        if self._settings.batch_size and not self._is_last(held):
+            self._batch(held)
+        elif self._gate.try_enter() or await self._gate.enter():
             await self._run(held)
         else:
             await self._hand_back(held)
+
+    def _is_last(self, held: Held) -> bool:
+        """Whether it has failed before, and has one attempt left: in a batch it is not to fail with another."""
+        return 0 < held.record.failures == self._settings.max_attempts - 1
+
+    # Batches
+
+    def _batch(self, held: Held) -> None:
+        held.batched = True
+        self._batches.add(held)
+
+    async def _call(self, batch: list[Held]) -> None:
+        """After the gate has been entered. What went well is over at once; the rest ends as it does alone."""
+        began = time.perf_counter()
+        try:
+            try:
+                results = await self._attempts.run_batch(batch)
+            finally:
+                self._gate.leave()
+        except MemoryError as error:
+            self.on_exhausted(error)
+        except Exception as error:
+            self._broken(error)
+        else:
+            self._end_batch(batch, results, time.perf_counter() - began)
+            return
+        for held in batch:
+            self._done(held)
+
+    def _end_batch(self, batch: list[Held], results: list[Result], seconds: float) -> None:
+        rest = self._trial.rest
+        retain = self._settings.retain_results
+        for held, result in zip(batch, results, strict=True):
+            self._take_notice(result)
+            if isinstance(result, Succeeded) and held.dead_letter is None and not retain:
+                self._settlement.ack(held)
+                self._metrics.attempt(SUCCEEDED, seconds)
+                self._done(held)
+            elif not (isinstance(result, Succeeded) and self._keep(held, result, seconds)):
+                held.runner = self._loop.create_task(self._settle(held, result, rest, seconds))
+
+    async def _settle(self, held: Held, result: Result, rest: float, seconds: float) -> None:
+        try:
+            self._metrics.attempt(await self._settlement.settle(held, result, rest), seconds)
+        except Exception as error:
+            self._broken(error)
+        finally:
+            self._done(held)
+
+    async def _return(self, held: Held) -> None:
+        try:
+            await self._hand_back(held)
+        except Exception as error:
+            self._broken(error)
+        finally:
+            self._done(held)
+
+    # What runs on its own
 
     async def _by_itself(self, held: Held) -> None:
         """Everything else leaves this worker first: running tasks by finishing, waiting ones by going back.
@@ -415,9 +482,9 @@ class Worker:
             self.broker.tell(subject, body)
 
     def _resize(self, one_at_a_time: bool) -> None:
-        slots = 1 if one_at_a_time else self._settings.concurrency
-        self._gate.resize(slots)
-        self.puller.resize(slots)
+        settings = self._settings
+        self._gate.resize(1 if one_at_a_time else settings.concurrency)
+        self.puller.resize(1 if one_at_a_time else settings.slots)
 
     def _keep(self, held: Held, result: Succeeded, seconds: float) -> bool:
         """Have its result stored without waiting for it; False: not here and now."""

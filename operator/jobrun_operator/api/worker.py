@@ -62,7 +62,10 @@ class Worker(SpecModel):
     exec: ExecHandler | None = None
     http: HttpHandler | None = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
-    """Tasks at a time in one worker."""
+    """Calls of the handler at a time in one worker: tasks, where there is no batchSize."""
+    batch_size: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Call the Python function with a list of so many payloads at the most; it returns a list with an entry for each:
+    a result, or `Retry(...)`, `Fail(...)`, `Throttled(...)` or another exception. Without it, one payload a call."""
     task_timeout_seconds: SecondsInDay = 60
     """Time that one attempt may take, in seconds: 1 to a day. An attempt that takes longer has failed."""
     template: Template | None = None
@@ -80,6 +83,11 @@ class Worker(SpecModel):
         return HandlerKind.EXEC if self.exec is not None else HandlerKind.HTTP
 
     @property
+    def slots(self) -> int:
+        """Tasks at a time in one worker."""
+        return self.concurrency * (self.batch_size or 1)
+
+    @property
     def pod_template(self) -> dict[str, Any]:
         """``template``, or an empty one."""
         return self.template or {}
@@ -90,6 +98,22 @@ class Worker(SpecModel):
     )
     def _one_handler(self) -> bool:
         return sum(handler is not None for handler in (self.python, self.exec, self.http)) == 1
+
+    @rule(
+        "!has(self.batchSize) || has(self.python)",
+        "is for python handlers only: a command or a request takes one task",
+        field="batchSize",
+    )
+    def _batches_in_python(self) -> bool:
+        return self.batch_size is None or self.python is not None
+
+    @rule(
+        "!has(self.batchSize) || self.batchSize * self.concurrency <= 16000",
+        "concurrency (16 unless set) times batchSize must not exceed 16,000 tasks in one worker",
+        field="batchSize",
+    )
+    def _bounded(self) -> bool:
+        return self.slots <= 16_000
 
     @rule(
         "",

@@ -30,5 +30,5 @@ def scaling_of(run: JobRun, most: int | None) -> ScalingSettings:
         tasks_per_replica=scaling.tasks_per_replica,
         scale_up=ScaleUpLimit(up.replicas, up.period_seconds) if up else None,
         stabilization_seconds=scaling.scale_down.stabilization_window_seconds,
-        concurrency=run.spec.worker.concurrency,
+        concurrency=run.spec.worker.slots,
     )

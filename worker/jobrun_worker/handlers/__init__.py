@@ -52,9 +52,10 @@ class Handler(Protocol):
 def load(settings: WorkerSettings) -> Handler:
     """Raises HandlerError."""
     if settings.handler_python:
+        from jobrun_worker.handlers.batch import BatchHandler
         from jobrun_worker.handlers.python import PythonHandler, resolve
 
-        return PythonHandler(
+        return (BatchHandler if settings.batch_size else PythonHandler)(
             resolve(settings.handler_python), threads=settings.concurrency, retain=settings.retain_results
         )
     if settings.handler_exec:

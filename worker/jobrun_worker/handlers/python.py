@@ -111,12 +111,11 @@ class PythonHandler:
             value = _from_json(payload.decode())
         except (ValueError, RecursionError) as error:
             raise Fail(f"the payload is not JSON: {error}") from None
-        arguments = (value, task) if self._takes_task else (value,)
-        if self._asynchronous:
-            result = await self._function(*arguments)
-        else:
-            result = await self._in_thread(arguments)
+        result = await self._call((value, task) if self._takes_task else (value,))
         return encode(result, self._limit) if self._retain else b""
+
+    async def _call(self, arguments: tuple[Any, ...]) -> Any:
+        return await (self._function(*arguments) if self._asynchronous else self._in_thread(arguments))
 
     async def _in_thread(self, arguments: tuple[Any, ...]) -> Any:
         assert self._pool is not None  # noqa: S101  # for the type checker: set for every sync function
