@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from support.audit import AuditLog
 from support.plane import TOKEN, Plane
 
 START_SECONDS = 120
@@ -48,6 +49,7 @@ class ControlPlane(Plane):
         self._programs = programs
         self._etcd_port, self.port = free_port(), free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.audit = AuditLog(folder)
         self.url = f"https://127.0.0.1:{self.port}"
         self.ca_file = folder / "certificates" / "apiserver.crt"
 
@@ -129,6 +131,7 @@ class ControlPlane(Plane):
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
+            *self.audit.flags(),
         ]
 
     def _wait_until_ready(self) -> None:
