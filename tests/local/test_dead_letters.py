@@ -95,7 +95,7 @@ def test_while_the_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_retries_keep_to_the_rate(tmp_path: Path) -> None:
-    spec = SPEC | {"worker": {"python": "handlers:fails_all"}}
+    spec = SPEC | {"worker": {"python": "handlers:fails_all"}, "circuitBreaker": {"enabled": False}}
     with LocalRun(tmp_path / "run", spec) as run:
         with (run.folder / "handlers.py").open("a") as handlers:
             handlers.write("\n\ndef fails_all(payload, task):\n    raise ValueError('not today')\n")

@@ -68,7 +68,7 @@ async def test_a_trial_that_fails_holds_the_run_again_and_rests_its_tasks(run: R
     run.handler(HANDLER)
     (run.directory / "down").touch()
     await run.release([{}] * 60)
-    await hold(run, 0.5, 1.5)
+    await hold(run, 0.5, 0.6)
     first = await held(run)
     worker = await run.worker()
 
@@ -77,10 +77,10 @@ async def test_a_trial_that_fails_holds_the_run_again_and_rests_its_tasks(run: R
 
     await until("another hold", raised)
     record = await held(run)
-    assert (record.why, record.open_seconds) == (CIRCUIT_BREAKER, 1.5)
+    assert (record.why, record.open_seconds) == (CIRCUIT_BREAKER, 0.6)
     assert "the trial after it failed: ConnectionError: refused" in record.message
     assert [running for _, running, _ in calls(run)] == [1] * TASKS
-    await worker.output.line(r"attempt 1 failed, the next one in 15\.0 s")
+    await worker.output.line(r"attempt 1 failed, the next one in 6\.0 s")
     (run.directory / "down").unlink()
     await run.finished()
     assert await run.outcomes() == {}, "no task failed twice"
