@@ -183,6 +183,7 @@ class _Parts:
         layout: LayoutSettings,
     ) -> None:
         self._metrics = metrics
+        self._began = asyncio.get_running_loop().time()
         self._api = api
         self._js, self._names = js, layout.names
         namespaces = settings.watch_namespaces
@@ -247,7 +248,7 @@ class _Parts:
 
     def alive(self) -> str:
         now = asyncio.get_running_loop().time()
-        beat_age = now - self.fleet.beat if self.fleet.beat else 0.0
+        beat_age = now - (self.fleet.beat or self._began)  # also where it has never come around
         return health.alive(beat_age, self.freshness.behind(now), self._js.client.away(now))
 
     def ready(self) -> str:
