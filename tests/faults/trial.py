@@ -65,6 +65,9 @@ def spec_of(schedule: Schedule) -> dict[str, Any]:
         },
         "scaling": _AS_NEEDED if schedule.scales else {"minReplicas": WORKERS, "maxReplicas": WORKERS},
         "retry": {"maxAttempts": MAX_ATTEMPTS, "initialDelaySeconds": 1, "maxDelaySeconds": 2},
+        "circuitBreaker": {
+            "openSeconds": 1
+        },  # so that what rests after a trial comes back within the time of a test
         "results": {"retain": schedule.keeps_results},
     }
     spec["maxWaiting"] = max_waiting_of(schedule)

@@ -154,6 +154,7 @@ class Operator:
                 await parts.deployments.listed.wait()
                 await parts.pods.listed.wait()
                 log.info("taking care of the runs of installation %s", installation)
+                parts.began = asyncio.get_running_loop().time()
                 group.create_task(parts.fleet.main(), name="fleet")
                 group.create_task(watch.main(), name="watch")
 
@@ -183,7 +184,8 @@ class _Parts:
         layout: LayoutSettings,
     ) -> None:
         self._metrics = metrics
-        self._began = asyncio.get_running_loop().time()
+        self.began = float("inf")
+        """When the fleet was started, on the loop's clock."""
         self._api = api
         self._js, self._names = js, layout.names
         namespaces = settings.watch_namespaces
@@ -248,7 +250,7 @@ class _Parts:
 
     def alive(self) -> str:
         now = asyncio.get_running_loop().time()
-        beat_age = now - (self.fleet.beat or self._began)  # also where it has never come around
+        beat_age = now - (self.fleet.beat or self.began)  # also where it has never come around
         return health.alive(beat_age, self.freshness.behind(now), self._js.client.away(now))
 
     def ready(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from jobrun_operator.api import JobRun
 from jobrun_operator.core import breaker
 from jobrun_operator.core.breaker import Breaker, BreakerSettings
+from jobrun_operator.core.counts import Counts
 from jobrun_operator.engine.ports import Holds
 from jobrun_worker.holding import CIRCUIT_BREAKER, Wish
 from jobrun_worker.wire import Pulse
@@ -40,16 +41,24 @@ class Breaking:
             self._why = why + last
             self._wake()
 
-    async def act(self, run: JobRun) -> None:
-        """Hold the run where it has tripped. Raises JobRunError where the broker can't be asked: call it again."""
+    async def act(self, run: JobRun, counts: Counts) -> bool:
+        """Hold the run where it has tripped; returns whether it did. Raises JobRunError where the broker can't be
+        asked: call it again.
+
+        At the end of a run, when all are released and taken, what is left are those that have failed before, which
+        come one after the other: that says nothing about the partner.
+        """
         if not self._why:
-            return
-        if settings_of(run) is not None:
+            return False
+        at_its_end = counts.released >= counts.total and not counts.waiting
+        trips = settings_of(run) is not None and not at_its_end
+        if trips:
             seconds = float(run.spec.circuit_breaker.open_seconds)
             await self._holds.hold(run.uid, seconds, Wish(CIRCUIT_BREAKER, self._why, seconds))
             log.warning("%s/%s: held for %g s: %s", run.namespace, run.name, seconds, self._why)
             self._on_tripped()
         self._breaker, self._why = Breaker(), ""
+        return trips
 
 
 def settings_of(run: JobRun) -> BreakerSettings | None:

@@ -228,12 +228,14 @@ class RunEngine:
             self._settings.on_step(clock() - began)
 
     async def _step(self, now: datetime) -> None:
-        await self._break()
         await self._read_hold()
         self._set_limits()
         workers = await self._ports.workers.observe(self.ref.uid)
         reading = await self._look()
         counts = self._counts(reading) if reading else None
+        if counts is not None and await self._break(counts):
+            await self._read_hold()
+            self._set_limits()
         transition = lifecycle.decide(self._situation(counts, workers, now))
         if transition is None:
             self._untold = None
@@ -272,11 +274,13 @@ class RunEngine:
 
     # --- gather -----------------------------------------------------------------------------------------
 
-    async def _break(self) -> None:
+    async def _break(self, counts: Counts) -> bool:
+        """Whether the circuit breaker has raised a hold."""
         try:
-            await self._breaking.act(self.run)
+            return await self._breaking.act(self.run, counts)
         except JobRunError as error:  # again at the next look; a broker that is away shows in other ways
             log.debug("%s/%s: can't be held yet: %s", self.ref.namespace, self.ref.name, error)
+            return False
 
     async def _read_hold(self) -> None:
         """Of a run that releases nothing anyhow none is looked for."""

@@ -84,3 +84,19 @@ async def test_a_broker_that_is_away_is_asked_again() -> None:
         r.holds.fault = None
         await until(lambda: bool(r.holds.raised), seconds=2)
         await r.ends()
+
+
+async def test_at_the_end_of_a_run_tasks_that_failed_before_do_not_trip_it() -> None:
+    r = rig(40, rate=None, retry={"maxAttempts": 3})
+    r.labour.fails = lambda index, attempt: index < 10
+    r.labour.retry_seconds = 20.0
+    async with r.drive():
+        await until(lambda: len(r.labour.calls) == 40)
+        begun = now()
+        await until(lambda: now() > begun + 3)
+        for _ in range(5):
+            r.pulses.tell(UID, FAILING)
+        await r.ends()
+    assert not r.holds.raised
+    assert r.run.status.tasks is not None
+    assert r.run.status.tasks.failed == 10
