@@ -53,6 +53,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "suspend-by-edit": partial(editing.suspended_and_resumed, count=6_000, rate=500, seconds=3.0),
     "rate-by-edit": partial(editing.other_rates, count=6_000, slow=300, fast=900),
     "python-handlers": partial(handlers.python_handlers, count=1_000),
+    "several-processes": partial(handlers.several_processes, count=200),
     "command-handler": partial(handlers.command_handler, count=200),
     "http-handler": partial(handlers.http_handler, count=1_000),
     "interrupted": partial(resuming.interrupted, count=2_000, rate=200),

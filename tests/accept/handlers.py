@@ -27,6 +27,18 @@ def python_handlers(folder: Path, *, count: int) -> Iterator[Bound]:
             yield from _complete(run, count, list(range(count)))
 
 
+def several_processes(folder: Path, *, count: int) -> Iterator[Bound]:
+    spec = {
+        "tasks": {"count": count},
+        "worker": worker("slow", concurrency=1, processes=2),
+        "scaling": {"maxReplicas": 1},
+    }
+    with LocalRun(folder, spec, env={"HANDLER_SECONDS": "0.02"}) as run:
+        yield from completed(run, run.run(), count)
+        names = sorted({line["worker"] for line in run.results()})
+        yield same("workers in the results", names, ["run-1-1", "run-1-2"])
+
+
 def command_handler(folder: Path, *, count: int) -> Iterator[Bound]:
     handler = {"exec": {"command": [sys.executable, "-I", "-S", "-c", _COMMAND]}, "concurrency": 4}
     with LocalRun(folder, {"tasks": {"count": count}, "worker": handler}) as run:

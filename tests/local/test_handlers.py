@@ -18,3 +18,7 @@ def test_a_command(tmp_path: Path) -> None:
 
 def test_an_endpoint(tmp_path: Path) -> None:
     assert_all_hold(handlers.http_handler(tmp_path, count=50))
+
+
+def test_several_processes_in_a_worker(tmp_path: Path) -> None:
+    assert_all_hold(handlers.several_processes(tmp_path, count=200))

@@ -155,6 +155,11 @@ VALID: tuple[Valid, ...] = (
         "batches",
         manifest(worker={"image": "a", "python": "a:b", "concurrency": 16, "batchSize": 1000}),
     ),
+    Valid("processes", manifest(worker={"image": "a", "python": "a:b", "processes": 64})),
+    Valid(
+        "batches in processes",
+        manifest(worker={"image": "a", "python": "a:b", "concurrency": 1, "batchSize": 1000, "processes": 16}),
+    ),
     Valid("without a circuit breaker", manifest(circuitBreaker={"enabled": False})),
     Valid(
         "circuit breaker",
@@ -443,7 +448,22 @@ INVALID: tuple[Invalid, ...] = (
     Invalid(
         "too many at a time",
         manifest(worker={"image": "a", "python": "a:b", "concurrency": 100, "batchSize": 200}),
-        "spec.worker.batchSize: concurrency (16 unless set) times batchSize must not exceed 16,000",
+        "spec.worker: processes times concurrency (16 unless set) times batchSize must not exceed 16,000",
+    ),
+    Invalid(
+        "too many at a time in all processes",
+        manifest(worker={"image": "a", "python": "a:b", "concurrency": 1000, "processes": 17}),
+        "spec.worker: processes times concurrency (16 unless set) times batchSize must not exceed 16,000",
+    ),
+    Invalid(
+        "no process",
+        manifest(worker={"image": "a", "python": "a:b", "processes": 0}),
+        "spec.worker.processes: must be at least 1",
+    ),
+    Invalid(
+        "too many processes",
+        manifest(worker={"image": "a", "python": "a:b", "processes": 65}),
+        "spec.worker.processes: must be at most 64",
     ),
     Invalid(
         "breaker as text",
@@ -506,7 +526,6 @@ INVALID: tuple[Invalid, ...] = (
             f"later: {name}", with_field(manifest(), f"spec.{name}", value), f"spec.{name}: unknown field"
         )
         for name, value in {
-            "worker.processes": 2,
             "dependsOn": ["other"],
             "queue": "default",
             "priority": 1,

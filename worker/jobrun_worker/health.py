@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from jobrun_worker.metrics import WorkerMetrics
 from jobrun_worker.serving import Port
 from jobrun_worker.worker import Worker
 
@@ -15,8 +14,18 @@ _CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Health:
-    def __init__(self, worker: Worker, metrics: WorkerMetrics, host: str, port: int) -> None:
-        self._worker = worker
+    """``alive`` and ``ready`` return an empty text, or what their pages say with 503; ``metrics`` is a page."""
+
+    def __init__(
+        self,
+        alive: Callable[[], str],
+        ready: Callable[[], str],
+        metrics: Callable[[], bytes],
+        host: str,
+        port: int,
+    ) -> None:
+        self._alive = alive
+        self._ready = ready
         self._metrics = metrics
         pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics_page}
         self._port = Port(pages, host, port)
@@ -29,16 +38,13 @@ class Health:
         await self._port.stop()
 
     async def _healthz(self) -> web.Response:
-        return _answer(alive(self._worker, asyncio.get_running_loop().time()))
+        return _answer(self._alive())
 
     async def _readyz(self) -> web.Response:
-        return _answer(ready(self._worker))
+        return _answer(self._ready())
 
     async def _metrics_page(self) -> web.Response:
-        self._metrics.in_flight.set(self._worker.held)
-        self._metrics.running.set(self._worker.running)
-        body = generate_latest(self._metrics.registry)
-        return web.Response(body=body, headers={"Content-Type": _CONTENT_TYPE})
+        return web.Response(body=self._metrics(), headers={"Content-Type": _CONTENT_TYPE})
 
 
 def alive(worker: Worker, now: float) -> str:

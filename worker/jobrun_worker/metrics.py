@@ -39,7 +39,7 @@ class WorkerMetrics:
         )
         self.connected = Gauge(
             "jobrun_worker_connected",
-            "1 while the worker is connected to the broker.",
+            "Connections to the broker that are up, of one for each process of this worker.",
             registry=self.registry,
         )
         self.handed_back = Counter(
@@ -50,6 +50,11 @@ class WorkerMetrics:
         self.redelivered = Counter(
             "jobrun_worker_redelivered_total",
             "Tasks that came to this worker after an earlier delivery.",
+            registry=self.registry,
+        )
+        self.replaced = Counter(
+            "jobrun_worker_processes_replaced_total",
+            "Processes of this worker that ended by themselves and were replaced, where it has several.",
             registry=self.registry,
         )
 

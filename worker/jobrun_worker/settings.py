@@ -40,6 +40,8 @@ class WorkerSettings:
     """Calls of the handler at a time in this process."""
     batch_size: int = 0
     """Tasks that a call takes at the most, as a list; 0: one, as itself."""
+    processes: int = 1
+    """Processes of this worker, each with so many calls at a time."""
     task_timeout_seconds: float = 60
     ack_wait_seconds: float = 30
     """The consumer's ``ack_wait``; running tasks are kept alive at a third of it."""

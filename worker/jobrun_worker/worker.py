@@ -86,6 +86,12 @@ class Worker:
         """Something was settled, or there is another reason to look again; set only while somebody waits."""
         self._helpers: set[asyncio.Task[None]] = set()
         self._code = 0
+        self.failure = ""
+        """Why it ends, where that was not asked for."""
+        self.came_up = False
+        """Whether it is, or was, ready for tasks."""
+        self.on_up: Callable[[], None] = lambda: None
+        """Called once, before the first task can come."""
         self.beat = self._loop.time()
         """When the keep-alive last ran, on the loop's clock."""
         self.beat_limit = max(10.0, settings.ack_wait_seconds)
@@ -147,6 +153,8 @@ class Worker:
         try:
             log.info("ready: %d tasks at a time", self._settings.slots)
             await self._shared_hold.first()
+            self.came_up = True
+            self.on_up()
             self.puller.start()
             await self._stop.wait()
             await self._drain()
@@ -172,7 +180,8 @@ class Worker:
             await asyncio.wait({connecting})
             return False
         if (error := connecting.exception()) is not None:
-            log.error("can't connect to the broker: %s", error)
+            self.failure = f"can't connect to the broker: {error}"
+            log.error("%s", self.failure)
             self._code = 1
         return error is None
 
@@ -220,7 +229,8 @@ class Worker:
             self._broken(error)
 
     def _broken(self, error: BaseException) -> None:
-        log.error("a fault of the worker itself: %s", error, exc_info=error)
+        self.failure = f"a fault of the worker itself: {error}"
+        log.error("%s", self.failure, exc_info=error)
         self._code = 1
         self.stop("a fault of the worker itself")
 

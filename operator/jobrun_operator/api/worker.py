@@ -62,10 +62,13 @@ class Worker(SpecModel):
     exec: ExecHandler | None = None
     http: HttpHandler | None = None
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
-    """Calls of the handler at a time in one worker: tasks, where there is no batchSize."""
+    """Calls of the handler at a time in one process: tasks, where there is no batchSize."""
     batch_size: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Call the Python function with a list of so many payloads at the most; it returns a list with an entry for each:
     a result, or `Retry(...)`, `Fail(...)`, `Throttled(...)` or another exception. Without it, one payload a call."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes of one worker, each with `concurrency` calls at a time: for handlers that keep Python busy, as many as
+    the CPUs that the template's requests give the container."""
     task_timeout_seconds: SecondsInDay = 60
     """Time that one attempt may take, in seconds: 1 to a day. An attempt that takes longer has failed."""
     template: Template | None = None
@@ -85,7 +88,7 @@ class Worker(SpecModel):
     @property
     def slots(self) -> int:
         """Tasks at a time in one worker."""
-        return self.concurrency * (self.batch_size or 1)
+        return self.processes * self.concurrency * (self.batch_size or 1)
 
     @property
     def pod_template(self) -> dict[str, Any]:
@@ -108,9 +111,8 @@ class Worker(SpecModel):
         return self.batch_size is None or self.python is not None
 
     @rule(
-        "!has(self.batchSize) || self.batchSize * self.concurrency <= 16000",
-        "concurrency (16 unless set) times batchSize must not exceed 16,000 tasks in one worker",
-        field="batchSize",
+        "self.processes * self.concurrency * (has(self.batchSize) ? self.batchSize : 1) <= 16000",
+        "processes times concurrency (16 unless set) times batchSize must not exceed 16,000 tasks in one worker",
     )
     def _bounded(self) -> bool:
         return self.slots <= 16_000

@@ -24,6 +24,7 @@ def worker_settings(run: JobRun, *, nats_url: str, ack_wait_seconds: float, **pl
         handler_http=worker.http.url if worker.http else "",
         concurrency=worker.concurrency,
         batch_size=worker.batch_size or 0,
+        processes=worker.processes,
         task_timeout_seconds=worker.task_timeout_seconds,
         ack_wait_seconds=ack_wait_seconds,
         grace_seconds=worker.task_timeout_seconds + _GRACE_MARGIN,

@@ -25,8 +25,9 @@ from pathlib import Path
 from jobrun_operator.engine.ending import end
 from jobrun_operator.errors import EnvironmentFault
 from jobrun_operator.local.binary import check_version, find_nats_server
-from jobrun_operator.local.child import Child, describe_exit, tail
+from jobrun_operator.local.child import Child, tail
 from jobrun_operator.local.room import full_and_free_again
+from jobrun_worker.ends import describe_exit
 
 READY_SECONDS = 120.0
 """Generous: after a SIGKILL the server reads its store again, however large, before it is ready."""

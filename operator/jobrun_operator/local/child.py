@@ -85,16 +85,6 @@ class Child:
             self._process.send_signal(number)
 
 
-def describe_exit(code: int) -> str:
-    """``code`` in words: "exit code 1", "SIGKILL"."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
-
-
 def tail(path: Path, *, lines: int = 15, start: int = 0) -> str:
     """The last lines of a log, of what was written from byte ``start`` on; empty where there is no file."""
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jobrun_operator.errors import EnvironmentFault, InputError
 from jobrun_operator.local.keeper import Keeper
-from jobrun_operator.local.processes import HANDLER_UNUSABLE
+from jobrun_worker.ends import UNUSABLE
 from jobrun_worker.settings import WorkerSettings
 
 _SECONDS = 60.0
@@ -37,7 +37,7 @@ async def check_handler(settings: WorkerSettings, cwd: Path, keeper: Keeper) -> 
         await keeper.clear(part)
         await process.wait()
         raise InputError("spec.worker", f"importing the handler took more than {_SECONDS:g} s") from None
-    if process.returncode == HANDLER_UNUSABLE:
+    if process.returncode == UNUSABLE:
         raise InputError("spec.worker", said.removeprefix("jobrun worker: "))
     if process.returncode != 0:
         raise EnvironmentFault(f"a worker can't be started (exit code {process.returncode}): {said[-1000:]}")

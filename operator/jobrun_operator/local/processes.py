@@ -28,18 +28,13 @@ from typing import Any
 
 from jobrun_operator.api import JobRun
 from jobrun_operator.engine.ports import WorkersState
-from jobrun_operator.local.child import describe_exit, prune_logs
+from jobrun_operator.local.child import prune_logs
 from jobrun_operator.local.keeper import Keeper
 from jobrun_operator.local.worker import WorkerExit, WorkerProcess
+from jobrun_worker.ends import QUICK_SECONDS, UNUSABLE, backoff, describe_exit
 from jobrun_worker.settings import WorkerSettings
 
 COMMAND = (sys.executable, "-m", "jobrun_worker")
-HANDLER_UNUSABLE = 2
-"""A worker's exit code where its handler can't be imported or called, or its settings are wrong."""
-QUICK_SECONDS = 10.0
-"""A worker that ended sooner than this ended quickly: its successor's successor has to wait."""
-BACKOFF_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Wait before a replacement, by how many in a row ended quickly before it; the last one stays."""
 KILL_MARGIN_SECONDS = 5.0
 """A draining worker is killed so long after its grace period."""
 
@@ -206,14 +201,14 @@ class ProcessWorkers:
         self, uid: str, pool: _Pool, worker: WorkerProcess, code: int, quick_ends: int
     ) -> None:
         loop = asyncio.get_running_loop()
-        delay = BACKOFF_SECONDS[min(max(0, quick_ends - 1), len(BACKOFF_SECONDS) - 1)]
+        delay = backoff(quick_ends)
         pool.vacancies.append(_Vacancy(loop.time() + delay, quick_ends))
         loop.call_at(loop.time() + delay + 0.01, self._step, uid)
         end = WorkerExit(worker.name, code, worker.log, worker.last_lines())
         if worker.settings == pool.settings:
             said = end.output.rpartition("\n")[2]
             what = f"worker {worker.name} ended with {describe_exit(code)}"
-            if code == HANDLER_UNUSABLE:
+            if code == UNUSABLE:
                 pool.error = end.output or what
             elif delay:
                 pool.trouble = f"{what}: {said}" if said else what

@@ -82,6 +82,7 @@ def test_static_defaults_are_those_of_the_reference() -> None:
         ".suspend": False,
         ".maxOutstanding": 50_000,
         ".worker.concurrency": 16,
+        ".worker.processes": 1,
         ".worker.taskTimeoutSeconds": 60,
         ".scaling.minReplicas": 0,
         ".scaling.maxReplicas": 10,
