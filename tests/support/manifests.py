@@ -158,7 +158,9 @@ VALID: tuple[Valid, ...] = (
     Valid("processes", manifest(worker={"image": "a", "python": "a:b", "processes": 64})),
     Valid(
         "batches in processes",
-        manifest(worker={"image": "a", "python": "a:b", "concurrency": 1, "batchSize": 1000, "processes": 16}),
+        manifest(
+            worker={"image": "a", "python": "a:b", "concurrency": 1, "batchSize": 1000, "processes": 16}
+        ),
     ),
     Valid("without a circuit breaker", manifest(circuitBreaker={"enabled": False})),
     Valid(
