@@ -1,4 +1,4 @@
-"""The API server and the broker, each away in mid-run: releasing and status pause and go on, and replicas hold.
+"""The API server and the broker, each away in mid-run: what needs it pauses and goes on, and replicas hold.
 
 ``JOBRUN_LONG_TESTS=1`` keeps each away for a minute rather than some seconds.
 """
@@ -8,11 +8,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from datetime import datetime
 from typing import Any
 
+import nats
+
 from cluster.test_complete import outcomes
+from cluster.test_killed import HAIR
 from cluster.world import World, job_run
+from jobrun_operator.jetstream.client import JetStream
 from support.operator_process import OperatorProcess
+from support.pace import worst_excess
 
 LONG = bool(os.environ.get("JOBRUN_LONG_TESTS"))
 TRIES = 150 if LONG else 12
@@ -29,7 +35,7 @@ async def started(world: World, tasks: int, **settings: str) -> None:
     await world.apply(
         job_run(
             tasks={"count": tasks},
-            rate={"tasks": RATE, "periodSeconds": 1},
+            rate={"tasks": RATE, "periodSeconds": 1, "burst": RATE},
             results={"retain": True},
             scaling={"minReplicas": 2, "maxReplicas": 2},
         )
@@ -42,24 +48,45 @@ async def completed(world: World, tasks: int) -> None:
     run = await world.phase("backfill", "Completed", limit=120)
     assert run.status.tasks is not None
     assert (run.status.tasks.released, run.status.tasks.succeeded) == (tasks, tasks)
-    assert [one.index for one in await outcomes(world, run.uid, tasks)] == list(range(tasks))
+    results = await outcomes(world, run.uid, tasks)
+    assert [one.index for one in results] == list(range(tasks))
+    times = [datetime.fromisoformat(one.released_at).timestamp() for one in results]
+    assert worst_excess(times, RATE, burst=RATE) < HAIR, "what was missed is not caught up"
+
+
+async def released(world: World, uid: str) -> int:
+    """By the broker."""
+    client = await nats.connect(world.broker.url)
+    try:
+        answer = await JetStream(client).api(f"STREAM.INFO.jobrun_{uid}")
+    finally:
+        await client.close()
+    return int(answer["state"]["last_seq"])
 
 
 async def test_the_api_server_away(world: World) -> None:
     tasks = int(RATE * (AWAY + 11))
     await started(world, tasks)
     (operator,) = world.operators
+    uid = world.run("backfill").uid
     await asyncio.to_thread(world.plane.stop_api)
+    before = await released(world, uid)
     try:
         await world.until(lambda: operator.answer("/readyz")[0] == 503, "not ready")
         assert "Kubernetes API" in operator.answer("/readyz")[1]
         await world.until(lambda: in_vain(operator) >= TRIES, "an outage that lasts", limit=120)
         assert operator.answer("/healthz")[0] == 200
         assert world.kubelet.processes == 2
+        assert await released(world, uid) - before >= RATE, "releasing needs the broker only"
     finally:
         await asyncio.to_thread(world.plane.start_api)
     await world.until(lambda: operator.answer("/readyz")[0] == 200, "ready again")
-    assert world.run("backfill").status.phase == "Running"
+    await world.until(lambda: told_released(world) >= before + RATE, "a status that has caught up")
+    run = world.run("backfill")
+    assert (run.status.phase, run.status.ready_replicas) == ("Running", 2)
+    ready = run.status.condition("Ready")
+    assert ready is not None
+    assert ready.is_true
     await completed(world, tasks)
     assert {asked.replicas for asked in world.kubelet.asked[:-1]} <= {0, 2}
     assert [asked.replicas for asked in world.kubelet.asked].count(2) == 1  # held all the while
@@ -142,6 +169,11 @@ async def remove_definition(world: World) -> dict[str, Any]:
     definition["metadata"] = {"name": definition["metadata"]["name"]}
     definition.pop("status", None)
     return definition
+
+
+def told_released(world: World) -> int:
+    counts = world.run("backfill").status.tasks
+    return counts.released if counts else 0
 
 
 def in_vain(operator: OperatorProcess) -> float:

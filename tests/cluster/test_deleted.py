@@ -93,11 +93,16 @@ async def test_a_namespace_with_running_runs_is_deleted_within_seconds(world: Wo
 
 
 async def test_a_namespace_is_deleted_without_an_operator(world: World) -> None:
+    """What its runs had at the broker goes when there is an operator again; what others have there stays."""
     operator = world.operator()
     await world.apply(job_run(tasks={"count": 9999}, rate={"tasks": 9, "periodSeconds": 1}))
     await world.phase("backfill", "Running")
+    await foreign_streams(world)
     operator.kill()
     await world.kubectl("delete", "namespace", world.namespace, "--timeout=30s")
+    assert len(await streams(world)) == 2 + 2
+    world.operator(everywhere=True, **SWEEPS_AT_ONCE)
+    await until_streams(world, {"jobrun_00000000-foreign", "jobrun_00000000-foreign_out"})
 
 
 async def test_freed_and_deleted_in_their_time(world: World) -> None:
