@@ -111,11 +111,27 @@ def test_the_chart_says_the_same() -> None:
 
 
 async def test_a_password_that_is_wrong_is_said(guarded: World) -> None:
-    operator = guarded.operator(nats_user="operator", nats_password="wrong")  # noqa: S106
-    text = await guarded.until(lambda: authorization_in(operator.answer("/readyz")[1]))
-    assert "pOperator" not in text
+    """By /readyz, and by each run: on itself and as one Event; mended at the broker, nothing has to be restarted."""
+    operator = guarded.operator(nats_user="operator", nats_password="pAnother")  # noqa: S106
+    await guarded.apply(job_run(worker={"natsSecretName": SECRET}))
+    told = await guarded.until(lambda: what_is_wrong(guarded))
+    assert "Authorization Violation" in told
+    assert "JOBRUN_NATS_USER" in told
+    assert "pAnother" not in told
+    assert operator.answer("/readyz") == (503, f"{told}\n")
+    assert operator.answer("/healthz")[0] == 200
+    assert guarded.run("backfill").status.phase == "Pending"
+    await guarded.until(
+        lambda: [one["reason"] for one in guarded.events("backfill")] == ["BrokerUnavailable"]
+    )
+    await guarded.broker.reload(documented().replace(PASSWORDS["operator"], "pAnother"))
+    run = await guarded.phase("backfill", "Completed")
+    assert (run.status.tasks and run.status.tasks.succeeded) == 20
+    assert not what_is_wrong(guarded)
     assert await asyncio.to_thread(operator.stop) == 0
 
 
-def authorization_in(text: str) -> str:
-    return text if "uthorization" in text else ""
+def what_is_wrong(world: World) -> str:
+    """By the run."""
+    ready = world.run("backfill").status.condition("Ready")
+    return ready.message if ready is not None and ready.reason == "BrokerUnavailable" else ""

@@ -1,9 +1,9 @@
 """``jobrun operator``: the engine for all runs of a cluster, or of some of its namespaces.
 
-It waits for what it needs (the API, the CRD, the broker), saying so, rather than ending; it ends within seconds of a
-SIGTERM, and leaves runs, streams and workers as they are: workers go on with what is released, and the next operator
-goes on where this one was. Two at once are harmless: the broker lets each task be released once, and the API server
-lets one status follow another.
+It waits for what it needs (the API, the CRD, the broker), saying so, rather than ending; without the broker it says so
+on each run as well. It ends within seconds of a SIGTERM, and leaves runs, streams and workers as they are: workers go
+on with what is released, and the next operator goes on where this one was. Two at once are harmless: the broker lets
+each task be released once, and the API server lets one status follow another.
 """
 
 from __future__ import annotations
@@ -121,12 +121,7 @@ class Operator:
                 f"{await self._wait('the Kubernetes API', lambda: _cluster(api))}/{settings.release}"
             )
             await self._wait("the CustomResourceDefinition", lambda: _crd(api, settings))
-            address = _address(settings)
-            client = await self._wait(
-                "the broker", lambda: connect(address, "jobrun operator", inbox=OPERATOR_INBOX)
-            )
-            stack.push_async_callback(client.close)
-            js = _Measured(client, self._metrics)
+            js = _Measured(self._metrics)
             layout = LayoutSettings(
                 installation=installation,
                 names=Names(settings.prefix),
@@ -134,10 +129,7 @@ class Operator:
                 work_max_bytes=settings.work_max_bytes,
                 ack_wait_seconds=settings.ack_wait_seconds,
             )
-            await self._wait("the broker", JetStreamWorkStreams(js, layout).provision_installation)
             parts = _Parts(settings, self._metrics, api, js, layout)
-            await self._wait("the broker", parts.holds.open)
-            await self._wait("the broker", parts.pulses.open)
             watch = JobRunWatch(
                 configuration,
                 settings.watch_namespaces,
@@ -148,11 +140,13 @@ class Operator:
             page.before_metrics = parts.measure
             self._metrics.runs = lambda: parts.fleet
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._connect(parts, stack), name="broker")
                 group.create_task(parts.deployments.main(), name="deployments")
                 group.create_task(parts.pods.main(), name="pods")
-                # Nothing can be decided before it is known which workers there are.
+                # Nothing is decided before workers are known, and nothing said before the broker was asked.
                 await parts.deployments.listed.wait()
                 await parts.pods.listed.wait()
+                await parts.broker_known.wait()
                 log.info("taking care of the runs of installation %s", installation)
                 parts.began = asyncio.get_running_loop().time()
                 group.create_task(parts.fleet.main(), name="fleet")
@@ -160,16 +154,33 @@ class Operator:
 
     async def _wait(self, what: str, attempt: Callable[[], Awaitable[Found]]) -> Found:
         """``attempt``, as often as it takes; what it waits for is logged and on /readyz."""
-        self._waiting_for = f"waiting for {what}"
-        wait = _FIRST_WAIT
-        while True:
-            try:
-                return await attempt()
-            except JobRunError as error:
-                self._waiting_for = str(error)
-                log.warning("waiting: %s", error)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, _LONGEST_WAIT)
+        self._say_waiting(f"waiting for {what}")
+        return await _persistently(attempt, self._say_waiting)
+
+    def _say_waiting(self, what: str) -> None:
+        self._waiting_for = what
+
+    async def _connect(self, parts: _Parts, stack: AsyncExitStack) -> None:
+        """Give the parts their broker; runs are told why until there is one."""
+        address = _address(self._settings)
+        client = await _persistently(
+            lambda: connect(address, "jobrun operator", inbox=OPERATOR_INBOX), parts.say_absent
+        )
+        stack.push_async_callback(client.close)
+        await _persistently(lambda: parts.open(client), parts.say_absent)
+
+
+async def _persistently(attempt: Callable[[], Awaitable[Found]], say: Callable[[str], None]) -> Found:
+    """What ``attempt`` returns, however often it fails before; ``say`` hears why."""
+    wait = _FIRST_WAIT
+    while True:
+        try:
+            return await attempt()
+        except JobRunError as error:
+            say(str(error))
+            log.warning("waiting: %s", error)
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, _LONGEST_WAIT)
 
 
 class _Parts:
@@ -180,10 +191,13 @@ class _Parts:
         settings: OperatorSettings,
         metrics: OperatorMetrics,
         api: KubeApi,
-        js: JetStream,
+        js: _Measured,
         layout: LayoutSettings,
     ) -> None:
         self._metrics = metrics
+        self._layout = layout
+        self.broker_known = asyncio.Event()
+        """Whether there is a broker, or what is wrong with it."""
         self.began = float("inf")
         """When the fleet was started, on the loop's clock."""
         self._api = api
@@ -194,9 +208,7 @@ class _Parts:
         budget = WriteBudget(settings.api_writes_per_second, on_waiting=metrics.api_writes_held.set)
         events = KubeEvents(api, budget)
         secrets = KubeSecrets(api)
-        sources = SourcePorts(
-            config_maps=KubeConfigMaps(api), secrets=secrets, objects=NatsObjects(js.client)
-        )
+        config_maps = KubeConfigMaps(api)
         place = WorkerPlace(
             nats_url=settings.worker_nats_url or settings.nats_url,
             prefix=settings.prefix,
@@ -220,7 +232,7 @@ class _Parts:
             open_source=lambda run: open_source(
                 run.spec.tasks,
                 namespace=run.namespace,
-                ports=sources,
+                ports=SourcePorts(config_maps=config_maps, secrets=secrets, objects=NatsObjects(js.client)),
                 max_payload=js.client.max_payload - PAYLOAD_MARGIN,
             ),
             now=lambda: datetime.now(UTC),
@@ -248,12 +260,28 @@ class _Parts:
         self.intake = Intake(self.fleet, refusals, self.freshness)
         runs.on_listed, runs.on_complete = self.intake.listed, self.freshness.keep
 
+    def say_absent(self, why: str) -> None:
+        """Why there is no broker yet."""
+        self._js.absence = why
+        self.broker_known.set()
+
+    async def open(self, client: LastingClient) -> None:
+        """Begin to use this connection; again where it fails. Raises JobRunError."""
+        await JetStreamWorkStreams(JetStream(client), self._layout).provision_installation()
+        self._js.attach(client)
+        await self.holds.open()
+        await self.pulses.open()
+        self.broker_known.set()
+
     def alive(self) -> str:
         now = asyncio.get_running_loop().time()
         beat_age = now - (self.fleet.beat or self.began)  # also where it has never come around
-        return health.alive(beat_age, self.freshness.behind(now), self._js.client.away(now))
+        away = 0.0 if self._js.absence else self._js.client.away(now)
+        return health.alive(beat_age, self.freshness.behind(now), away)
 
     def ready(self) -> str:
+        if self._js.absence:
+            return self._js.absence
         if not self._js.client.is_connected:
             return self._js.client.why_silent("", 0.0)
         if self._api.trouble:
@@ -262,7 +290,7 @@ class _Parts:
 
     async def measure(self) -> None:
         now = asyncio.get_running_loop().time()
-        self._metrics.broker_connected.set(bool(self._js.client.is_connected))
+        self._metrics.broker_connected.set(not self._js.absence and bool(self._js.client.is_connected))
         self._metrics.fleet_beat.set(now - self.fleet.beat if self.fleet.beat else 0.0)
         self._metrics.watch_behind.set(self.freshness.behind(now))
         self._metrics.oldest_waiting = await oldest_waiting(
@@ -273,8 +301,8 @@ class _Parts:
 class _Measured(JetStream):
     """Requests with their time and outcome told to the metrics."""
 
-    def __init__(self, client: LastingClient, metrics: OperatorMetrics) -> None:
-        super().__init__(client)
+    def __init__(self, metrics: OperatorMetrics) -> None:
+        super().__init__()
         self._seconds = metrics.broker_seconds
 
     async def request(

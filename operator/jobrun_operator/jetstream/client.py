@@ -180,10 +180,26 @@ def _advice(address: BrokerAddress, cause: BaseException) -> str:
 
 
 class JetStream:
-    """JetStream's API as requests that answer with a JSON object or raise one of our errors."""
+    """JetStream's API as requests that answer with a JSON object or raise one of our errors.
 
-    def __init__(self, client: LastingClient) -> None:
-        self.client = client
+    It may be made before there is a connection: ``absence`` then says why, and whatever needs it raises that as
+    BrokerUnavailable, as it would in an outage.
+    """
+
+    def __init__(self, client: LastingClient | None = None) -> None:
+        self._client = client
+        self.absence = "" if client else "there is no connection to the broker yet"
+
+    @property
+    def client(self) -> LastingClient:
+        """Raises BrokerUnavailable before there is one."""
+        if self._client is None:
+            raise BrokerUnavailable(self.absence)
+        return self._client
+
+    def attach(self, client: LastingClient) -> None:
+        """There is a connection, from now on."""
+        self._client, self.absence = client, ""
 
     async def api(self, subject: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Raises NotFound, Refused, BrokerBusy, BrokerUnavailable."""
