@@ -51,6 +51,7 @@ faults: install ## Runs that are killed, frozen, cut off and filled up by a seed
 
 .PHONY: bench
 bench: install ## Tasks a second next to what else there is: ROUNDS=5 MEASURES="release work" CONTENDERS="c-client jobrun"
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks --rounds $(or $(ROUNDS),5) --measures "$(MEASURES)" --contenders "$(CONTENDERS)"
 
 .PHONY: scaling

@@ -22,6 +22,7 @@ from benchmarks.contender import Contender, Sizes
 from benchmarks.contenders.c_client import CClient
 from benchmarks.contenders.jobrun import JobRun
 from benchmarks.contenders.nats_py import NatsPy
+from benchmarks.contenders.queues import CeleryRedis, DramatiqRedis, TaskiqNats
 from benchmarks.measures import MEASURES, TRIALS
 from benchmarks.program import Failed
 from benchmarks.report import rows, table
@@ -29,7 +30,7 @@ from support.nats_server import NatsServer
 
 BUILD = Path(__file__).parents[1] / "build"
 
-CONTENDERS = (CClient, JobRun, NatsPy)
+CONTENDERS = (CClient, JobRun, NatsPy, TaskiqNats, CeleryRedis, DramatiqRedis)
 NAMES = [contender.name for contender in CONTENDERS]
 
 

@@ -17,6 +17,9 @@ class Sizes:
 
     release: int
     work: int
+    latency: int = 500
+    latency_rate: float = 50.0
+    """Tasks a second, at which a worker has next to nothing to do."""
 
 
 class Contender(Protocol):

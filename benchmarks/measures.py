@@ -19,6 +19,7 @@ class Measure:
 MEASURES: Mapping[str, Measure] = {
     "release": Measure("tasks/s", "stored and acknowledged, from a count", "release", limit="release"),
     "release-cpu": Measure("s/100k tasks", "processor time of the releasing process", "release"),
+    "release-idle-memory": Measure("MiB", "resident memory of that process before it releases", "release"),
     "release-memory": Measure("MiB", "resident memory of the releasing process, at most", "release"),
     "release-records": Measure(
         "tasks/s", "stored and acknowledged, from JSON Lines", "release-records", limit="release"
@@ -36,6 +37,12 @@ MEASURES: Mapping[str, Measure] = {
         "tasks/s", "no-op tasks through one worker process, in batches", "work-batch", limit="work"
     ),
     "work-batch-cpu": Measure("s/100k tasks", "processor time of that worker process", "work-batch"),
+    "start-latency-p50": Measure(
+        "ms", "from sending a task to the beginning of its handler, at 50 a second: median", "start-latency"
+    ),
+    "start-latency-p99": Measure("ms", "the same: 99th percentile", "start-latency"),
+    "idle-memory": Measure("MiB", "resident memory of a worker process that is up and idle", "start-latency"),
+    "start-up": Measure("s", "from starting a worker to the beginning of a task that waits", "start-up"),
 }
 
 TRIALS = tuple(dict.fromkeys(measure.trial for measure in MEASURES.values()))

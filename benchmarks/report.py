@@ -35,12 +35,12 @@ def rows(readings: Readings) -> list[dict[str, Any]]:
 def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Lines; the last column is the ratio to the C client's median: of releasing, or of pulling with acks."""
     limits = {row["measure"]: row["median"] for row in rows if row["contender"] == REFERENCE}
-    yield f"{'measure':<18}{'contender':<16}{'median':>12}{'min':>12}{'max':>12}  {'unit':<14}{'to ' + REFERENCE:>12}"
+    yield f"{'measure':<21}{'contender':<16}{'median':>12}{'min':>12}{'max':>12}  {'unit':<14}{'to ' + REFERENCE:>12}"
     for row in rows:
         limit = limits.get(MEASURES[row["measure"]].limit)
         ratio = f"{row['median'] / limit:12.2f}" if limit else ""
         figures = "".join(f"{_figure(row[key]):>12}" for key in ("median", "min", "max"))
-        yield f"{row['measure']:<18}{row['contender']:<16}{figures}  {row['unit']:<14}{ratio}".rstrip()
+        yield f"{row['measure']:<21}{row['contender']:<16}{figures}  {row['unit']:<14}{ratio}".rstrip()
 
 
 def _figure(value: float) -> str:

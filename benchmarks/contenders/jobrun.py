@@ -5,15 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from importlib import metadata
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import benchmarks
 from benchmarks.broker import Streams, streams
 from benchmarks.contender import Readings, Sizes
-from benchmarks.program import running
+from benchmarks.marks import Marks
+from benchmarks.observing import observed_latency, observed_start
+from benchmarks.program import Program, running
 
 _ROOT = Path(__file__).parents[2]
 _RECORDS = _ROOT / "examples" / "daylight" / "airports.csv"
@@ -25,7 +30,15 @@ BATCH = 250
 
 class JobRun:
     name = "jobrun"
-    trials = ("release", "release-records", "work", "work-results", "work-batch")
+    trials = (
+        "release",
+        "release-records",
+        "work",
+        "work-results",
+        "work-batch",
+        "start-latency",
+        "start-up",
+    )
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -44,6 +57,10 @@ class JobRun:
                     return await self._release(run, str(self._records(sizes.release)), sizes.release, trial)
                 case "work":
                     settings = {"handler_python": "noop:one"}
+                case "start-latency":
+                    return await self._latency(run, sizes)
+                case "start-up":
+                    return await self._start_up(run)
                 case "work-results":
                     settings = {"handler_python": "noop:result", "retain_results": "true"}
                 case _:
@@ -60,12 +77,55 @@ class JobRun:
         await run.check(tasks)
         found = {trial: tasks / told["seconds"]}
         if trial == "release":
-            found |= {"release-cpu": told["cpu"] * 100_000 / tasks, "release-memory": told["peak_mib"]}
+            found |= {"release-cpu": told["cpu"] * 100_000 / tasks}
+            found |= {"release-idle-memory": told["idle_mib"], "release-memory": told["peak_mib"]}
         return found
+
+    async def _latency(self, run: Streams, sizes: Sizes) -> Readings:
+        """By the engine's own releasing at that rate, from when it sends."""
+        marks = Marks(self._folder / "jobrun.marks", 0)
+
+        async def send(_: str, tasks: int, rate: float = 0.0) -> dict[str, Any]:
+            if not rate:
+                await run.fill(tasks)
+                return {}
+            source = f"count:{1 + tasks}"
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.programs.release",
+                run.url,
+                run.uid,
+                source,
+                str(rate),
+            ]
+            async with running(command, cwd=_ROOT) as releaser:
+                found: dict[str, Any] = json.loads(await releaser.wait())
+            return found
+
+        async with self._working(run, {"handler_python": "noop:marked"}, marks.environment) as worker:
+            return await observed_latency(worker, marks, sizes, send, first=1)
+
+    async def _start_up(self, run: Streams) -> Readings:
+        marks = Marks(self._folder / "jobrun.marks", 0)
+        await run.fill(1)
+        begun = time.time_ns()
+        async with self._working(run, {"handler_python": "noop:marked"}, marks.environment) as worker:
+            return await observed_start(worker, marks, begun)
 
     async def _work(self, run: Streams, settings: Mapping[str, str], tasks: int, trial: str) -> Readings:
         await run.fill(tasks)
-        concurrency = BATCHES if trial == "work-batch" else CONCURRENCY
+        async with self._working(run, settings) as worker:
+            rate = await run.drained(tasks, worker.check)
+            cpu, peak = worker.cpu_seconds(), worker.peak_mib()
+        found = {trial: rate, f"{trial}-cpu": cpu * 100_000 / tasks}
+        return found | ({"work-memory": peak} if trial == "work" else {})
+
+    @asynccontextmanager
+    async def _working(
+        self, run: Streams, settings: Mapping[str, str], further: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Program]:
+        concurrency = BATCHES if "batch_size" in settings else CONCURRENCY
         environment = {f"JOBRUN_{name.upper()}": value for name, value in settings.items()} | {
             "JOBRUN_NATS_URL": run.url,
             "JOBRUN_UID": run.uid,
@@ -75,11 +135,9 @@ class JobRun:
             "PYTHONPATH": str(Path(benchmarks.__file__).parent / "programs"),
         }
         command = [sys.executable, "-m", "jobrun_worker"]
-        async with running(command, env=environment, log=self._folder / "worker.log") as worker:
-            rate = await run.drained(tasks, worker.check)
-            cpu, peak = worker.cpu_seconds(), worker.peak_mib()
-        found = {trial: rate, f"{trial}-cpu": cpu * 100_000 / tasks}
-        return found | ({"work-memory": peak} if trial == "work" else {})
+        env = {**environment, **(further or {})}
+        async with running(command, env=env, log=self._folder / "worker.log") as worker:
+            yield worker
 
     def _records(self, tasks: int) -> Path:
         """The airports of the example, as JSON Lines, as often as it takes."""

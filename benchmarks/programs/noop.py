@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import marks
+
 
 async def one(payload: object) -> None:
     pass
+
+
+async def marked(payload: dict[str, Any]) -> None:
+    marks.mark(payload["index"])
 
 
 async def result(payload: object) -> dict[str, int]:
