@@ -42,6 +42,10 @@ _LONGEST_ASKED_WAIT = 10.0
 
 _TLS_CLOSE_SECONDS = 0.25
 
+_WITHOUT_LIMIT = 0
+"""Connections for watches: each keeps one for itself, and there are two watches a namespace. Requests have a pool of
+their own, in which they wait for each other only."""
+
 _REFUSED_APPLY = (b"failed to create typed patch object", b"unable to convert")
 """What an apply of a value of the wrong type says, with a 500, though no later try can do better."""
 
@@ -71,14 +75,16 @@ class KubeApi:
     """``path`` is that of the API, such as ``/apis/apps/v1/namespaces/default/deployments``."""
 
     def __init__(self, configuration: Configuration, metrics: OperatorMetrics) -> None:
-        self._client = ApiClient(configuration)
-        self._client.user_agent = "jobrun-operator"
+        self._client = _client(configuration)
+        self._watcher = _client(configuration)
+        self._watcher.rest_client.maxsize = _WITHOUT_LIMIT
         self._metrics = metrics
         self.trouble = ""
         """Why the API could not be used at the last try; empty: it could."""
 
     async def close(self) -> None:
         await self._client.close()
+        await self._watcher.close()
         # The client returns before its TLS connections are closed; what is documented for that is a short wait
         # (source: aiohttp's documentation, "Graceful shutdown" of the client).
         await asyncio.sleep(_TLS_CLOSE_SECONDS)
@@ -105,7 +111,9 @@ class KubeApi:
         for tries in range(1, _MOST_TRIES + 1):
             started, status = monotonic(), 0
             try:
-                response = await self._send(method, path, query or {}, body, content_type, REQUEST_SECONDS)
+                response = await self._send(
+                    self._client, method, path, query or {}, body, content_type, REQUEST_SECONDS
+                )
                 async with response:
                     status = response.status
                     text = await response.read()
@@ -132,7 +140,7 @@ class KubeApi:
         version. Raises as ``request``."""
         asked = {**query, "watch": "true", "allowWatchBookmarks": "true"}
         try:
-            async with await self._send("GET", path, asked, None, JSON, None) as response:
+            async with await self._send(self._watcher, "GET", path, asked, None, JSON, None) as response:
                 if response.status >= 300:
                     raise _error(response.status, await response.read(), f"watching {path}")
                 while True:
@@ -153,6 +161,7 @@ class KubeApi:
 
     async def _send(
         self,
+        client: ApiClient,
         method: str,
         path: str,
         query: Mapping[str, str],
@@ -160,7 +169,7 @@ class KubeApi:
         content_type: str,
         seconds: float | None,
     ) -> aiohttp.ClientResponse:
-        serialized = await self._client.param_serialize(
+        serialized = await client.param_serialize(
             method,
             path,
             query_params=list(query.items()),
@@ -169,9 +178,15 @@ class KubeApi:
             auth_settings=["BearerToken"],
         )
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=REQUEST_SECONDS)
-        response = await self._client.call_api(*serialized, _request_timeout=timeout)
+        response = await client.call_api(*serialized, _request_timeout=timeout)
         answer: aiohttp.ClientResponse = response.response
         return answer
+
+
+def _client(configuration: Configuration) -> ApiClient:
+    client = ApiClient(configuration)
+    client.user_agent = "jobrun-operator"
+    return client
 
 
 def collection(group_version: str, plural: str, namespace: str | None = None) -> str:
