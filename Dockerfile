@@ -1,7 +1,4 @@
-# The images of the operator and of workers, from one wheel:
-#
-#     docker build --target operator --tag jobrun-operator .
-#     docker build --target worker --tag jobrun-worker .
+# The images of the operator and of workers, from one wheel: the targets operator and worker, which `make images` builds.
 #
 # What is installed is what constraints.txt says, from wheels, so no compiler is ever needed. For the same bytes
 # at every build, name the base by digest (--build-arg BASE=python:3.11.14-slim-bookworm@sha256:...) and let BuildKit
@@ -43,7 +40,7 @@ WORKDIR /app
 
 # --- the worker: with the handlers of a team on top -------------------------------------------------------
 #
-#     FROM jobrun-worker
+#     FROM ghcr.io/jobrun/worker:0.1.0
 #     COPY push.py ./
 FROM base AS worker
 ARG SOURCE_DATE_EPOCH=0

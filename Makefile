@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Where the images are: by these names the chart asks for them.
+REGISTRY ?= ghcr.io/jobrun
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: help
 help: ## List the targets
@@ -65,10 +68,10 @@ crds: install ## Generate crds/, the chart's copy of it and the references in do
 	$(BIN)/python helm/generate.py
 
 .PHONY: images
-images: ## Build the images jobrun-operator and jobrun-worker (needs Docker)
+images: ## Build the images of operator and worker (needs Docker); REGISTRY=registry.example/team for one of your own
 	for target in operator worker; do \
-	  SOURCE_DATE_EPOCH=$$(git log -1 --pretty=%ct) docker build --target $$target --tag jobrun-$$target \
-	    --build-arg REVISION=$$(git rev-parse HEAD) . || exit 1; \
+	  SOURCE_DATE_EPOCH=$$(git log -1 --pretty=%ct) docker build --target $$target --tag $(REGISTRY)/$$target:$(VERSION) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) . || exit 1; \
 	done
 
 .PHONY: kind

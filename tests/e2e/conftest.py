@@ -18,6 +18,14 @@ UP_SECONDS = 1200
 COMMAND_SECONDS = 600
 
 
+def environment(kubeconfig: Path) -> dict[str, str]:
+    """With the commands of this checkout. Skips the test where there can be no cluster."""
+    if reason := missing():
+        pytest.skip(reason)
+    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "KUBECONFIG": str(kubeconfig)}
+
+
 @dataclass(frozen=True)
 class Kind:
     """The cluster, by the commands that a person types."""
@@ -48,17 +56,20 @@ def missing() -> str:
     return "no Docker engine runs here (docker info)" if docker.returncode else ""
 
 
+@pytest.fixture
+def no_cluster(tmp_path: Path) -> Iterator[Kind]:
+    """Where ``kind create cluster`` makes one of another name, which is gone after the test."""
+    env = environment(tmp_path / "kubeconfig") | {"KIND_CLUSTER_NAME": f"jobrun-readme-{os.getpid()}"}
+    try:
+        yield Kind(env)
+    finally:
+        subprocess.run(["kind", "delete", "cluster"], env=env, timeout=COMMAND_SECONDS, check=False)
+
+
 @pytest.fixture(scope="session")
 def kind() -> Iterator[Kind]:
-    if reason := missing():
-        pytest.skip(reason)
-    name = f"jobrun-e2e-{os.getpid()}"
-    path = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
-    env = os.environ | {
-        "CLUSTER": name,
-        "PATH": path,
-        "KUBECONFIG": str(ROOT / "build" / "e2e" / "kubeconfig"),
-    }
+    kubeconfig = ROOT / "build" / "e2e" / "kubeconfig"
+    env = environment(kubeconfig) | {"CLUSTER": f"jobrun-e2e-{os.getpid()}"}
     cluster = Kind(env)
     try:
         cluster.run(f"{SCRIPT} up", seconds=UP_SECONDS)

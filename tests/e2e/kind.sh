@@ -15,6 +15,7 @@ CLUSTER=${CLUSTER:-jobrun-e2e}
 RELEASE=jobrun
 NAMESPACE=jobrun
 FOLDER=${FOLDER:-$PWD/build/e2e}
+IMAGES=(ghcr.io/jobrun/operator:0.1.0 ghcr.io/jobrun/worker:0.1.0)
 EXAMPLES=(hello shell daylight)
 JOBRUN=${JOBRUN:-.venv/bin/jobrun}
 export KUBECONFIG=$FOLDER/kubeconfig
@@ -30,25 +31,15 @@ needs() {
     docker info >/dev/null 2>&1 || { echo "kind.sh needs a Docker engine that runs: docker info fails" >&2; exit 3; }
 }
 
-# The images by the names that the chart has for them, so that it is installed just as the README says.
-operator_image() {
-    local repository version
-    repository=$(sed -n 's/^  repository: *//p' helm/jobrun/values.yaml | head -n 1)
-    version=$(sed -n 's/^appVersion: *//p' helm/jobrun/Chart.yaml | tr -d '"')
-    echo "$repository:$version"
-}
-
+# The images by the names that README has for them, so that the chart is installed just as it says there.
 build() {
-    local operator worker example
-    operator=$(operator_image)
-    worker=${operator/\/operator:/\/worker:}
-    say "images $operator, $worker and those of the examples"
-    docker build --quiet --target operator --tag "$operator" . >&2
-    docker build --quiet --target worker --tag "$worker" . >&2
+    local example
+    say "images ${IMAGES[*]} and those of the examples"
+    make --silent images >&2
     for example in "${EXAMPLES[@]}"; do
-        docker build --quiet --tag "$example:1" --file - "examples/$example" >&2 <<<"FROM $worker"$'\nCOPY . ./'
+        docker build --tag "$example:1" "examples/$example" >&2
     done
-    kind load docker-image --name "$CLUSTER" "$operator" "$worker" "${EXAMPLES[@]/%/:1}" >&2
+    kind load docker-image --name "$CLUSTER" "${IMAGES[@]}" "${EXAMPLES[@]/%/:1}" >&2
 }
 
 up() {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-TOOLS = ("helm", "kubectl", "jobrun")
+TOOLS = ("make", "docker", "kind", "helm", "kubectl", "jobrun")
 ENDLESS = re.compile(r"(\s--watch\b|\s-w\b|port-forward)")
 """What goes on until somebody stops it."""
 

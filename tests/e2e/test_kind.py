@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from e2e.conftest import ROOT, SCRIPT, Kind
+from e2e.conftest import ROOT, SCRIPT, UP_SECONDS, Kind
 from e2e.readme import cluster_commands
-
-SETUP = ("helm install", "helm upgrade --install", "helm repo", "kubectl create namespace")
-"""Of README's commands, what the cluster was set up with."""
 
 
 def test_the_examples_run_to_their_end(kind: Kind) -> None:
@@ -36,11 +31,7 @@ def test_a_namespace_with_a_run_goes_within_seconds(kind: Kind) -> None:
     kind.run("kubectl delete namespace short-lived --timeout=60s")
 
 
-def test_readmes_commands_work_as_they_stand(kind: Kind) -> None:
-    commands = [
-        one for one in cluster_commands((ROOT / "README.md").read_text()) if not one.startswith(SETUP)
-    ]
-    if not commands:
-        pytest.skip("README.md has no section on Kubernetes with commands")
-    for command in commands:
-        kind.run(command)
+def test_readmes_commands_work_as_they_stand(no_cluster: Kind) -> None:
+    """From the images on, with a cluster of their own, which kind takes from the environment."""
+    for command in cluster_commands((ROOT / "README.md").read_text()):
+        no_cluster.run(command, seconds=UP_SECONDS)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e.conftest import ROOT, SCRIPT
+from e2e.readme import cluster_commands
 
+README = cluster_commands((ROOT / "README.md").read_text())
 STUB = """\
 #!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"
@@ -64,6 +67,14 @@ class Tools:
         done = calls.read_text().splitlines() if calls.exists() else []
         return Ended(ended.returncode, ended.stdout + ended.stderr, done)
 
+    def type(self, commands: list[str]) -> list[str]:
+        """What commands at the root of the repository call."""
+        calls = self.folder / "calls"
+        env = {"PATH": f"{self.folder}:{os.environ['PATH']}", "CALLS": str(calls), "FAILS": ""}
+        for command in commands:
+            subprocess.run(["bash", "-euc", command], cwd=ROOT, env=env, timeout=60, check=True)
+        return calls.read_text().splitlines()
+
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Tools:
@@ -92,21 +103,26 @@ def test_everything_in_its_order_and_the_cluster_gone_after_it(tools: Tools) -> 
     assert [image.rpartition("/")[2] for image in images[2:]] == ["hello:1", "shell:1", "daylight:1"]
 
 
-def test_images_have_the_names_that_the_chart_asks_for(tools: Tools) -> None:
-    chart = ROOT / "helm" / "jobrun"
-    version = [
-        line for line in (chart / "Chart.yaml").read_text().splitlines() if line.startswith("appVersion:")
-    ]
-    built = [
-        call.split("--tag ")[1].split()[0]
-        for call in tools.run("up").starting("docker build --quiet --target")
-    ]
-    assert [image.rpartition("/")[2] for image in built] == [
-        f"{target}:{version[0].split()[1]}" for target in ("operator", "worker")
-    ]
-    assert all(
-        image.rpartition(":")[0].replace("worker", "operator") in (chart / "values.yaml").read_text()
-        for image in built
+def test_the_chart_is_installed_as_readme_says(tools: Tools) -> None:
+    (said,) = [one for one in README if one.startswith("helm install")]
+    (done,) = tools.run("up").starting("helm install")
+    long = said.replace(" -n ", " --namespace ").replace("'", "")
+    assert done.replace(" --timeout 5m", "") == long
+
+
+def test_readme_makes_and_loads_every_image_that_is_asked_for(tools: Tools) -> None:
+    values = yaml.safe_load((ROOT / "helm" / "jobrun" / "values.yaml").read_text())
+    version = yaml.safe_load((ROOT / "helm" / "jobrun" / "Chart.yaml").read_text())["appVersion"]
+    applied = [Path(one.split()[-1]) for one in README if one.startswith("kubectl apply -f ")]
+    handlers = [yaml.safe_load((ROOT / file).read_text())["spec"]["worker"]["image"] for file in applied]
+    calls = tools.type(README)
+    made = {call.split("--tag ")[1].split()[0] for call in calls if call.startswith("docker build")}
+    (loaded,) = [call.split()[3:] for call in calls if call.startswith("kind load docker-image")]
+    assert made == set(loaded)
+    assert {f"{values['image']['repository']}:{version}", *handlers} <= made
+    before = [call.split()[0] for call in calls]
+    assert before.index("helm") > max(
+        place for place, tool in enumerate(before) if tool in ("docker", "kind")
     )
 
 

@@ -15,7 +15,7 @@ Install it:
 
     helm install jobrun helm/jobrun \\
         --namespace jobrun     # with all that it needs
-    make demo
+    cd jobrun
     kubectl get jobruns -w
 
 ```yaml
