@@ -244,6 +244,8 @@ def test_images(render: Any) -> None:
         "mirror/nats:2.15.1-alpine",
         f"ghcr.io/jobrun/operator:x@{DIGEST}",
     ]
+    untagged = render({"nats": {"image": {"tag": "", "digest": DIGEST}}})
+    assert image(untagged.pods()[0]) == f"nats@{DIGEST}"
 
 
 def image(pod: Object) -> str:

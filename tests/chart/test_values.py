@@ -19,6 +19,11 @@ FREE = {"global"}
 """What Helm itself puts into the values of a chart."""
 
 
+def own_broker(**secret: str) -> Values:
+    """With the operator's login in a Secret that has these keys."""
+    return {"nats": {"enabled": False, "url": "nats://x:4222", "existingSecret": {"name": "x", **secret}}}
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -51,6 +56,23 @@ FREE = {"global"}
         ({"nats": {"existingSecret": {"name": "x"}}}, "set nats.enabled=false"),
         ({"settings": {"streamReplicas": 3}}, "the included broker is a single server"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name: say which"),
+        ({"nats": {"image": {"tag": ""}}}, "nats.image.tag: say which"),
+        (
+            {"nats": {"workerSecret": {"name": "jobrun-nats-auth"}}},
+            "nats.workerSecret.name: jobrun-nats-auth is",
+        ),
+        (
+            {"nats": {"auth": {"existingSecret": "jobrun-nats-worker"}}},
+            "give the workers' login another name",
+        ),
+        (own_broker(userKey="u", passwordKey=""), "nats.existingSecret.passwordKey: say which key"),
+        (own_broker(certKey="tls.crt", certKeyKey=""), "nats.existingSecret.certKeyKey: say which key"),
+        ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "commonLabels: app.kubernetes.io/name is set"),
+        ({"podLabels": {"app.kubernetes.io/component": "x"}}, "podLabels: app.kubernetes.io/component is"),
+        (
+            {"nats": {"podLabels": {"app.kubernetes.io/instance": "x"}}},
+            "nats.podLabels: app.kubernetes.io/in",
+        ),
         (
             {"metrics": {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}},
             "metrics.serviceMonitor.enabled needs metrics.service.enabled",

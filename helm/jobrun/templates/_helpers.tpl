@@ -32,15 +32,20 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 
-{{/* (list $ "component") -> all labels of an object. */}}
-{{- define "jobrun.labels" -}}
+{{/* (list $ "component") -> the labels of an object that are the chart's: no value may repeat one. */}}
+{{- define "jobrun.ownLabels" -}}
 {{- $root := index . 0 -}}
 {{ include "jobrun.selectorLabels" . }}
 app.kubernetes.io/part-of: jobrun
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with $root.Values.commonLabels }}
+{{- end -}}
+
+{{/* (list $ "component") -> all labels of an object. */}}
+{{- define "jobrun.labels" -}}
+{{ include "jobrun.ownLabels" . }}
+{{- with (index . 0).Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -48,7 +53,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{/* (list image "default tag") -> the reference; a digest says exactly which image, whatever the tag. */}}
 {{- define "jobrun.image" -}}
 {{- $image := index . 0 -}}
-{{- $image.repository }}:{{ $image.tag | default (index . 1) }}{{ with $image.digest }}@{{ . }}{{ end }}
+{{- $image.repository }}{{ with $image.tag | default (index . 1) }}:{{ . }}{{ end }}{{ with $image.digest }}@{{ . }}{{ end }}
 {{- end -}}
 
 {{- define "jobrun.serviceAccountName" -}}
