@@ -281,7 +281,7 @@ def test_disruption_budgets_and_network_policies(chart: Any, render: Any) -> Non
 
 @EVERY_SET
 def test_notes(chart: Any, values: Values) -> None:
-    notes = chart.render(values, name="jobrun", namespace="jobrun")["jobrun/templates/NOTES.txt"]
+    notes = notes_of(chart, values)
     assert "kubectl -n jobrun rollout status deployment/jobrun" in notes
     assert ("JOBRUN_NATS_USER=client" in notes) is values.get("nats", {}).get("enabled", True)
     assert ("WARNING" in notes) is (values in (VALUES["no volume"], VALUES["everything on"]))
@@ -292,9 +292,51 @@ def test_notes_show_a_run_that_is_accepted(chart: Any) -> None:
     assert run.spec.worker.image == f"ghcr.io/jobrun/worker:{chart.metadata['appVersion']}"
 
 
-def hello(chart: Any) -> Object:
+@pytest.mark.parametrize(
+    ("repository", "workers"),
+    [
+        ("registry.example/jobrun-operator", "registry.example/jobrun-worker:1"),
+        ("r.example/operators/operator", "r.example/operators/worker:1"),
+        ("r.example/operator/jobrun", "YOUR-WORKER-IMAGE"),
+    ],
+)
+def test_notes_name_the_image_of_workers_where_it_can_be_told(
+    chart: Any, repository: str, workers: str
+) -> None:
+    values = {"image": {"repository": repository, "tag": "1", "digest": DIGEST}}
+    assert hello(chart, values)["spec"]["worker"]["image"] == workers
+
+
+def test_notes_reach_the_broker_by_a_name_of_its_certificate(chart: Any) -> None:
+    notes = notes_of(chart, VALUES["TLS"])
+    assert "nats://" not in notes
+    assert 'echo "127.0.0.1 jobrun-nats.jobrun.svc" | sudo tee -a /etc/hosts\n' in notes
+    assert " JOBRUN_NATS_URL=tls://jobrun-nats.jobrun.svc:4222 JOBRUN_NATS_USER=client\n" in notes
+    assert " get configmap jobrun-nats -o jsonpath='{.data.ca\\.crt}' >nats-ca.crt\n" in notes
+    known = notes_of(chart, {"nats": {"tls": {"secretName": "broker-tls"}}})
+    assert "/etc/hosts" in known
+    assert "nats-ca.crt" not in known
+    assert "/etc/hosts" not in notes_of(chart, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "namespace"), [({}, "jobrun"), ({"watchNamespaces": ["team-b", "team-a"]}, "team-b")]
+)
+def test_notes_say_the_namespace_of_runs_in_each_command(chart: Any, values: Values, namespace: str) -> None:
+    about_runs = re.compile(r"(?m)^ +(?:jobrun|kubectl .* (?:apply|describe|get jobruns)) .*")
+    commands = about_runs.findall(notes_of(chart, values))
+    assert len(commands) == 5
+    assert all(re.search(rf"(-n|--namespace) {namespace} ", one) for one in commands), commands
+
+
+def notes_of(chart: Any, values: Values) -> str:
+    notes: str = chart.render(values, name="jobrun", namespace="jobrun")["jobrun/templates/NOTES.txt"]
+    return notes
+
+
+def hello(chart: Any, values: Values | None = None) -> Object:
     """The JobRun of NOTES.txt, as one that the API has stored."""
-    text = chart.render({}, name="jobrun", namespace="jobrun")["jobrun/templates/NOTES.txt"]
+    text = notes_of(chart, values or {})
     found = re.search(r"<<'EOF'\n(.*?)\n\s*EOF", text, re.DOTALL)
     assert found is not None
     manifest: Object = yaml.safe_load(found.group(1))
