@@ -64,7 +64,7 @@ class ApiUnavailable(TemporaryError):
 
 
 class NotAllowed(TemporaryError):
-    """The Kubernetes API does not allow it (401, 403): permissions, a quota or an admission rule must change."""
+    """The Kubernetes API does not allow it for now: permissions, a quota, an admission rule or the run must change."""
 
 
 class Refused(JobRunError):

@@ -85,6 +85,38 @@ async def test_each_status_is_one_of_our_errors(code: int, kind: type[JobRunErro
         assert len(asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (400, 'admission webhook "freeze.example.com" denied the request: not now'),
+        (404, 'admission webhook "freeze.example.com" denied the request without explanation'),
+        (
+            422,
+            "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'freeze' with binding 'all' denied "
+            "request: not now",
+        ),
+        (422, "pods \"a\" is forbidden: ValidatingAdmissionPolicy 'freeze' denied request: not now"),
+    ],
+)
+async def test_what_admission_denies_may_be_allowed_later(code: int, message: str) -> None:
+    async with serving(status(code, message)) as (api, _):
+        with pytest.raises(NotAllowed, match="denied"):
+            await api.get(PATH)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Deployment.apps "a" is invalid: spec.x: Invalid value: "admission webhook "w" denied the request": no',
+        'Deployment.apps "a" is invalid: spec.x: Invalid value: "ValidatingAdmissionPolicy \'a\' denied request": no',
+    ],
+)
+async def test_what_only_quotes_a_denial_is_none(message: str) -> None:
+    async with serving(status(422, message)) as (api, _):
+        with pytest.raises(Refused):
+            await api.get(PATH)
+
+
 @pytest.mark.parametrize("code", [429, 503])
 async def test_waits_as_the_server_asks(code: int) -> None:
     slow = status(code, Retry_After="0.1")

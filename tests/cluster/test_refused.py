@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from cluster.world import World, job_run
+from jobrun_operator.kubernetes.api import MERGE
 from support.operator_process import OperatorProcess
 
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/jobruns.jobrun.dev"
@@ -94,6 +96,69 @@ async def test_workers_that_can_not_start(world: World) -> None:
     run = await world.phase("bad", "Failed")
     assert run.status.condition("Failed").reason == "WorkersFailed"  # type: ignore[union-attr]
     assert "quantities" in run.status.condition("Failed").message  # type: ignore[union-attr]
+
+
+async def test_a_policy_that_denies_more_workers_is_waited_for(world: World) -> None:
+    """The run goes on with those that it has, says so, and gets the others when the policy is gone."""
+    world.operator()
+    await world.apply(job_run(tasks={"count": 9999}, rate={"tasks": 20, "periodSeconds": 1}))
+    await world.until(lambda: world.kubelet.processes > 0)
+    async with policy(world, "object.spec.replicas <= 1"):
+        await world.patch("backfill", {"spec": {"scaling": {"minReplicas": 2}}})
+        condition = await world.until(lambda: unready(world, "backfill"))
+        assert condition["reason"] == "WorkersFailed"
+        assert "ValidatingAdmissionPolicy" in condition["message"]
+        released = world.run("backfill").status.tasks.released  # type: ignore[union-attr]
+        await world.until(lambda: world.run("backfill").status.tasks.released > released + 100)  # type: ignore[union-attr]
+        await world.until(lambda: "WorkersFailed" in [one["reason"] for one in world.events("backfill")])
+        assert world.run("backfill").status.phase == "Running"
+    await world.until(lambda: world.deployments()[0]["spec"]["replicas"] == 2)
+    await world.until(lambda: unready(world, "backfill") is None)
+
+
+@asynccontextmanager
+async def policy(world: World, allows: str) -> AsyncIterator[None]:
+    """Deployments of this namespace are denied but where ``allows`` (CEL) holds."""
+    name = f"freeze-{world.namespace}"
+    what = {
+        "apiGroups": ["apps"],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": ["deployments"],
+    }
+    here = {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}}
+    admission = "/apis/admissionregistration.k8s.io/v1"
+    policies, bindings = (
+        f"{admission}/validatingadmissionpolicies",
+        f"{admission}/validatingadmissionpolicybindings",
+    )
+    rules = {"matchConstraints": {"resourceRules": [what]}, "validations": [{"expression": allows}]}
+    binding = {
+        "policyName": name,
+        "validationActions": ["Deny"],
+        "matchResources": {"namespaceSelector": here},
+    }
+    world.plane.make(policies, {"metadata": {"name": name}, "spec": rules})
+    world.plane.make(bindings, {"metadata": {"name": name}, "spec": binding})
+    path = f"/apis/apps/v1/namespaces/{world.namespace}/deployments"
+    probe = f"{path}/{world.deployments()[0]['metadata']['name']}?dryRun=All"
+
+    def denies() -> bool:
+        many = {"spec": {"replicas": 99}}
+        return world.plane.request("PATCH", probe, many, content_type=MERGE)[0] == 422
+
+    try:
+        await world.until(denies)
+        yield
+    finally:
+        world.plane.request("DELETE", f"{bindings}/{name}")
+        world.plane.request("DELETE", f"{policies}/{name}")
+
+
+def unready(world: World, name: str) -> dict[str, Any] | None:
+    """The condition that says so."""
+    conditions = world.plane.get(f"{world.runs}/{name}")["status"]["conditions"]
+    return next((one for one in conditions if one["type"] == "Ready" and one["status"] == "False"), None)
 
 
 @pytest.fixture

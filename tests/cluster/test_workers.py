@@ -13,7 +13,15 @@ import pytest
 from cluster.world import World, job_run
 from jobrun_operator.api import JobRun
 from jobrun_operator.engine.ports import WorkersState
-from jobrun_operator.errors import ApiUnavailable, Conflict, Gone, JobRunError, Refused, TemporaryError
+from jobrun_operator.errors import (
+    ApiUnavailable,
+    Conflict,
+    Gone,
+    JobRunError,
+    NotAllowed,
+    Refused,
+    TemporaryError,
+)
 from jobrun_operator.kubernetes.api import APPLY, KubeApi, Object
 from jobrun_operator.kubernetes.budget import WriteBudget
 from jobrun_operator.kubernetes.configs import KubeSecrets
@@ -190,6 +198,20 @@ async def test_what_the_api_server_refuses_is_final_and_said(world: World) -> No
     async with rig(world) as one:
         with pytest.raises(Refused, match="quantities must match"):
             await one.workers.scale(run, 1)
+
+
+async def test_what_is_refused_over_a_deployment_that_is_there_is_tried_again(world: World) -> None:
+    bad = {"spec": {"containers": [{"name": "worker", "resources": {"limits": {"memory": "lots"}}}]}}
+    run = await made(world)
+    async with rig(world) as one:
+        await one.workers.scale(run, 1)
+        await world.apply(job_run(suspend=True, worker={"template": bad}))
+        edited = world.run("backfill")
+        with pytest.raises(NotAllowed, match="quantities must match"):
+            await one.workers.scale(edited, 2)
+        await one.settled(run.uid, 1)
+        await one.workers.scale(edited, 0)  # what has nothing to do with it goes on
+        await one.settled(run.uid, 0)
 
 
 async def test_why_there_are_no_pods_is_seen(world: World) -> None:

@@ -1,7 +1,7 @@
 """The workers of a run: as many as scaling decides, asked for whenever that or the run's spec changes.
 
 A decision that could not be carried out is forgotten and made again at the next look: a scale-up that failed must
-not use up ``scaleUp``.
+not use up ``scaleUp``. One that is not allowed is made again after a while only, or when something else is wanted.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.scaling import Observation, ScalingHistory
 from jobrun_operator.engine.asked import scaling_of
 from jobrun_operator.engine.ports import Workers, WorkersState
-from jobrun_operator.errors import JobRunError, TemporaryError
+from jobrun_operator.errors import JobRunError, NotAllowed, TemporaryError
 
 log = logging.getLogger(__name__)
+
+_NOT_ALLOWED_SECONDS = 10.0
+"""Before the same is asked for again: who denies it, a person or a rule of theirs, does not change within a second."""
 
 
 class Staffing:
@@ -32,6 +35,9 @@ class Staffing:
         self._history = ScalingHistory()
         self._asked: tuple[int, int] | None = None
         """Replicas and the generation of the run that they were asked for."""
+        self._denied: tuple[int, int] | None = None
+        """What was not allowed when it was asked for last."""
+        self._denied_until = 0.0
         self.trouble: Fault | None = None
         """Why workers could not be asked for at the last look."""
         self.fault: Fault | None = None
@@ -55,13 +61,19 @@ class Staffing:
     async def _ask(self, run: JobRun, wanted: int, reason: str, state: WorkersState) -> bool:
         """Whether ``wanted`` is what is asked for now."""
         asked = (wanted, run.metadata.generation)
+        if asked == self._denied and asyncio.get_running_loop().time() < self._denied_until:
+            return False
+        self._denied = None
         anything = wanted or state.desired or state.running  # for no workers, none need to be made
         if anything and (asked != self._asked or state.desired != wanted):
             try:
                 await self._workers.scale(run, wanted)
             except TemporaryError as error:
-                # It shows in the status, which goes on; asked again at the next look.
+                # It shows in the status, which goes on; asked again at a later look.
                 self.trouble = Fault(Reason.WORKERS_FAILED, str(error))
+                if isinstance(error, NotAllowed):
+                    self._denied = asked
+                    self._denied_until = asyncio.get_running_loop().time() + _NOT_ALLOWED_SECONDS
                 log.warning("%s/%s: %s", run.namespace, run.name, error)
                 return False
             except JobRunError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from time import monotonic
 from typing import Any
@@ -48,6 +49,14 @@ their own, in which they wait for each other only."""
 
 _REFUSED_APPLY = (b"failed to create typed patch object", b"unable to convert")
 """What an apply of a value of the wrong type says, with a 500, though no later try can do better."""
+
+_DENIED = re.compile(
+    r"""admission webhook ".*?" denied the request"""
+    r"""|\S+ "[^"]*" is forbidden: ValidatingAdmissionPolicy '.*?'( with binding '.*?')? denied request"""
+)
+"""How the message of an admission rule begins, whose code may be any: a webhook chooses it (400 where it does not), a
+policy's is 422 by default, as for an object that is not valid (source: Kubernetes, ``webhook/errors/statuserror.go``
+and ``policy/validating/dispatcher.go``)."""
 
 Object = dict[str, Any]
 
@@ -106,8 +115,8 @@ class KubeApi:
         body: Object | None = None,
         content_type: str = JSON,
     ) -> Object:
-        """The answer. Raises Gone (404), Conflict (409), NotAllowed (401, 403), Refused (400, 422), Expired (410),
-        ApiUnavailable."""
+        """The answer. Raises Gone (404), Conflict (409), NotAllowed (401, 403, admission), Refused (400, 422),
+        Expired (410), ApiUnavailable."""
         for tries in range(1, _MOST_TRIES + 1):
             started, status = monotonic(), 0
             try:
@@ -230,7 +239,7 @@ def _error(status: int, text: bytes, what: str) -> JobRunError:
         message = str(said.get("message") or said.get("object", {}).get("message") or "no message")
     except ValueError:
         message = text[:200].decode(errors="replace")
-    if status in (401, 403):
+    if status in (401, 403) or _DENIED.match(message):
         return NotAllowed(f"the Kubernetes API does not allow this: {message}")
     if status == 404:
         return Gone(f"{what}: {message}")

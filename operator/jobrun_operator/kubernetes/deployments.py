@@ -16,7 +16,7 @@ from collections.abc import Collection
 
 from jobrun_operator.api import JobRun
 from jobrun_operator.engine.ports import Secrets, WorkersState
-from jobrun_operator.errors import ApiUnavailable, Conflict, Gone, Refused
+from jobrun_operator.errors import ApiUnavailable, Conflict, Gone, NotAllowed, Refused
 from jobrun_operator.kubernetes import template
 from jobrun_operator.kubernetes.api import KubeApi, Object, collection, metadata
 from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
@@ -50,6 +50,15 @@ class DeploymentWorkers:
         self._place = place
 
     async def scale(self, run: JobRun, replicas: int) -> None:
+        try:
+            await self._scale(run, replicas)
+        except Refused as error:
+            if self._stored(run.uid) is None:
+                raise
+            # What there is goes on, and the run with it: an edit that is refused does not end it.
+            raise NotAllowed(str(error)) from error
+
+    async def _scale(self, run: JobRun, replicas: int) -> None:
         stored = self._stored(run.uid)
         if stored is None:
             if not replicas:

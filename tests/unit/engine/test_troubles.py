@@ -13,6 +13,7 @@ from jobrun_operator.errors import (
     EnvironmentFault,
     InputError,
     JobRunError,
+    NotAllowed,
     SourceError,
     SourceUnavailable,
 )
@@ -193,6 +194,34 @@ async def test_workers_that_can_not_be_started_for_good_fail_the_run() -> None:
     assert r.phases == ["Pending", "Running", "Failed"]
     assert r.phase == Phase.FAILED
     assert r.reason("Failed") == "WorkersFailed"
+
+
+async def test_workers_that_are_not_allowed_for_now_are_asked_for_again_but_not_at_every_look() -> None:
+    r = rig(2000)
+    scale, refused = r.workers.scale, []
+
+    async def refuse(run: JobRun, replicas: int) -> None:
+        if replicas > 1:
+            refused.append(now())
+            raise NotAllowed("a policy denies it")
+        await scale(run, replicas)
+
+    async with r.drive():
+        await until(lambda: len(r.broker.stored) == 50)
+        r.workers.scale = refuse  # type: ignore[method-assign]
+        r.edit(scaling={"minReplicas": 2})
+        await until(lambda: r.reason() == "WorkersFailed", seconds=5)
+        assert "a policy denies it" in r.condition("Ready").message
+        await until(lambda: now() > refused[0] + 60)
+        assert r.phase == Phase.RUNNING
+        assert (await r.workers.observe(UID)).desired == 1
+        assert 4 <= len(refused) <= 10
+        edited = now()
+        r.edit(scaling={"minReplicas": 3})
+        await until(lambda: refused[-1] >= edited, seconds=1)
+        r.workers.scale = scale  # type: ignore[method-assign]
+        await until(lambda: r.run.status.is_true("Ready"), seconds=15)
+        assert (await r.workers.observe(UID)).desired == 3
 
 
 async def test_a_bug_in_releasing_ends_the_engine_with_its_error() -> None:
