@@ -48,6 +48,17 @@ chart puts it into the namespace of the release, into those of `watchNamespaces`
     kubectl -n TEAM create secret generic jobrun-nats-worker \\
       --from-literal=username=worker --from-literal=password="$worker"
 
+## Several releases in a cluster
+
+A run is of one release, so each release needs namespaces of its own, and one of them brings the definition:
+
+    helm install jobrun helm/jobrun -n jobrun --create-namespace --set 'watchNamespaces={team-a}'
+    helm install jobrun helm/jobrun -n other --create-namespace --set 'watchNamespaces={team-b},crds.install=false'
+
+`helm install` and `helm upgrade` refuse a release that watches what another one watches, which they know by its Role or
+ClusterRole. `helm template` and Argo CD don't ask the cluster, nor does a release with `rbac.create=false`: there it is
+yours to see to.
+
 ## Without a cluster at rendering
 
 Argo CD and `helm template` render without asking the cluster, and would make new passwords every time. Make the Secrets

@@ -145,6 +145,37 @@ async def test_uninstalling_keeps_the_definition_and_the_runs(release: Release) 
     assert release.cluster.get(f"{path}/backfill")
 
 
+WATCHES = [
+    ([], [], "all namespaces"),
+    ([], ["team-a"], "all namespaces"),
+    (["team-a"], [], "the namespace team-a"),
+    (["team-a"], ["team-b", "team-a"], "the namespace team-a"),
+    (["team-a"], ["team-b"], ""),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "says"), WATCHES)
+def test_refuses_what_another_release_watches(
+    release: Release, first: list[str], second: list[str], says: str
+) -> None:
+    for name in {*first, *second}:
+        if release.cluster.request("GET", f"/api/v1/namespaces/{name}")[0] != 200:
+            release.add_namespace(name)
+    release.install({"watchNamespaces": first})
+    other = Release(release.cluster)
+    values = {"watchNamespaces": second, "crds": {"install": False}}
+    try:
+        if says:
+            expected = rf"another release \({release.namespace}/jobrun\) runs the JobRuns of {says}"
+            with pytest.raises(Exception, match=expected):
+                other.install(values)
+        else:
+            other.install(values)
+        release.upgrade({"watchNamespaces": first})  # is not in its own way
+    finally:
+        other.uninstall()
+
+
 NEEDED = yaml.safe_load((ROOT / "tests" / "support" / "rbac.yaml").read_text())["namespaced"]
 ALLOWED = [
     (verb, group, resource, "team-a")

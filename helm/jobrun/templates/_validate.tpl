@@ -34,4 +34,28 @@
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) -}}
 {{- fail "metrics.serviceMonitor.enabled needs metrics.service.enabled" -}}
 {{- end -}}
+{{- include "jobrun.validateOthers" . -}}
+{{- end -}}
+
+{{/* A run is of one release. Another one that runs the same JobRuns is known by its Role or ClusterRole, where there is a
+     cluster to ask: `helm template` and Argo CD ask none. */}}
+{{- define "jobrun.validateOthers" -}}
+{{- if .Values.rbac.create -}}
+{{- $mine := printf "%s/%s" .Release.Namespace .Release.Name -}}
+{{- $api := "rbac.authorization.k8s.io/v1" -}}
+{{- $roles := (lookup $api "ClusterRole" "" "").items | default list -}}
+{{- range $namespace := .Values.watchNamespaces | default (list "") -}}
+{{- $roles = concat $roles ((lookup $api "Role" $namespace "").items | default list) -}}
+{{- end -}}
+{{- range $role := $roles -}}
+{{- $labels := $role.metadata.labels | default dict -}}
+{{- $told := $role.metadata.annotations | default dict -}}
+{{- $release := printf "%s/%s" (get $told "meta.helm.sh/release-namespace") (get $told "meta.helm.sh/release-name") -}}
+{{- $runs := and (eq (get $labels "app.kubernetes.io/part-of") "jobrun") (eq (get $labels "app.kubernetes.io/component") "operator") -}}
+{{- if and $runs (ne $release $mine) (not (hasSuffix ":cluster-identity" $role.metadata.name)) -}}
+{{- $where := ternary (printf "the namespace %s" $role.metadata.namespace) "all namespaces" (hasKey $role.metadata "namespace") -}}
+{{- fail (printf "watchNamespaces: another release (%s) runs the JobRuns of %s, and each run must be of one release: give both releases namespaces of their own" $release $where) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
