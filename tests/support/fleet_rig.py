@@ -37,6 +37,7 @@ class FleetRig:
     live: MemoryLiveStatus = field(default_factory=MemoryLiveStatus)
     ownership: MemoryOwnership = field(default_factory=MemoryOwnership)
     workers: MemoryWorkers = field(default_factory=lambda: MemoryWorkers(clock=clock))
+    pulses: MemoryPulses = field(default_factory=MemoryPulses)
     runs: MemoryRuns = field(init=False)
     fleet: Fleet = field(init=False)
     retries: MemoryRetries = field(init=False)
@@ -56,7 +57,7 @@ class FleetRig:
             events=MemoryEvents(),
             workers=self.workers,
             holds=MemoryHolds(),
-            pulses=MemoryPulses(),
+            pulses=self.pulses,
             retries=self.retries,
             open_source=self._open,
             now=lambda: EPOCH + timedelta(seconds=clock()),

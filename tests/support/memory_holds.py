@@ -52,6 +52,9 @@ class MemoryHolds:
 class MemoryPulses:
     _listeners: dict[str, Callable[[Pulse], None]] = field(default_factory=dict)
 
+    def is_heard(self, uid: str) -> bool:
+        return uid in self._listeners
+
     def tell(self, uid: str, pulse: Pulse) -> None:
         """As a worker does; without an engine nobody hears it."""
         if uid in self._listeners:

@@ -74,6 +74,18 @@ class _Member:
     task: asyncio.Task[None] | None = None
     freed: bool = False
 
+    @property
+    def at_rest(self) -> bool:
+        """The run has ended, and its engine with it: one that is ``done`` may still have a report to make, and stops
+        listening for its run after that."""
+        return self.task is not None and self.task.done()
+
+    @property
+    def is_edited(self) -> bool:
+        """Since what its status is about."""
+        run = self.engine.run
+        return (run.status.observed_generation or 0) != run.metadata.generation
+
 
 class Fleet:
     """``main`` runs until cancelled; ``tell`` and ``forget`` may be called at any time."""
@@ -112,10 +124,8 @@ class Fleet:
         if is_newer(run, member.engine.run):
             member.run = run
             member.engine.update(run)
-            if member.engine.done.is_set() and run.status.observed_generation != run.metadata.generation:
-                self._start_again(
-                    member, run
-                )  # it has ended, and was edited since: for a status that says so
+        if member.at_rest and member.is_edited:
+            self._start_again(member)  # for a status that says so
 
     def forget(self, uid: str) -> None:
         """This run was deleted: its engine ends; its streams are freed, now or by the sweep."""
@@ -168,8 +178,8 @@ class Fleet:
 
     # --- each run ---------------------------------------------------------------------------------------
 
-    def _start_again(self, member: _Member, run: JobRun) -> None:
-        member.engine = RunEngine(run, self._ports, self._engine_settings, self._pace)
+    def _start_again(self, member: _Member) -> None:
+        member.engine = RunEngine(member.engine.run, self._ports, self._engine_settings, self._pace)
         self._start(member)
 
     def _start(self, member: _Member) -> None:
@@ -229,13 +239,13 @@ class Fleet:
         wanted = await self._ports.retries.wanted()
         for member in ended:
             if member.run.uid in wanted and _may_retry(member):
-                self._start_again(member, member.engine.run)
+                self._start_again(member)
 
     async def _clean_up(self) -> None:
         now = self._ports.now()
         for uid, member in list(self._members.items()):
             run = member.engine.run
-            if not member.engine.done.is_set():
+            if not member.at_rest:
                 continue
             what = cleanup.due(run, freed=member.freed, now=now)
             if what.free and await self._guarded(f"freeing {run.namespace}/{run.name}", self._free(uid)):
@@ -284,4 +294,4 @@ class Fleet:
 def _may_retry(member: _Member) -> bool:
     status = member.engine.run.status
     failed = status.tasks is not None and status.tasks.failed > 0
-    return failed and status.phase == Phase.COMPLETED and member.engine.done.is_set() and not member.freed
+    return failed and status.phase == Phase.COMPLETED and member.at_rest and not member.freed

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-from jobrun_operator.api import Phase
+from jobrun_operator.api import JobRun, JobRunStatus, Phase
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.sweep import OwnedStreams
@@ -248,3 +250,59 @@ async def test_one_that_is_complete_goes_on_when_a_dead_letter_is_to_be_retried(
         assert tasks is not None
         assert (tasks.failed, tasks.succeeded) == (0, TOTAL)
     working.cancel()
+
+
+@contextmanager
+def last_report_waits(rig: FleetRig) -> Iterator[asyncio.Event]:
+    """What is written of a run that is complete waits, as for the budget of writes, until this is left; the event is
+    set when it does."""
+    write, waits, goes_on = rig.statuses.write, asyncio.Event(), asyncio.Event()
+
+    async def slow(run: JobRun, status: JobRunStatus) -> JobRun:
+        if run.status.phase == Phase.COMPLETED and status.phase == Phase.COMPLETED:
+            waits.set()
+            await goes_on.wait()
+        return await write(run, status)
+
+    rig.statuses.write = slow  # type: ignore[method-assign]
+    try:
+        yield waits
+    finally:
+        goes_on.set()
+
+
+async def test_one_that_goes_on_has_one_engine_at_a_time() -> None:
+    """The one of before is still at its last report when a retry is asked for, and then stops listening."""
+    rig = FleetRig()
+    rig.create("a", retry={"maxAttempts": 1})
+    rig.retries.seconds = 30.0
+    labour = Labour(rig.broker, rig.workers, "a", max_attempts=1, fails=lambda index, attempt: index == 1)
+    working = asyncio.create_task(labour.main())
+    async with rig.going():
+        with last_report_waits(rig) as waits:
+            await waits.wait()
+            rig.retries.ask("a", 1)
+            await asyncio.sleep(20)
+        await until(lambda: rig.phase("a") == Phase.RUNNING, seconds=20)
+        await asyncio.sleep(5)
+        assert rig.phase("a") == Phase.RUNNING
+        assert rig.pulses.is_heard("a")
+        await until(lambda: rig.phase("a") == Phase.COMPLETED)
+    working.cancel()
+
+
+async def test_an_edit_during_the_last_report_is_observed_all_the_same() -> None:
+    rig = FleetRig()
+    rig.create("a")
+    async with rig.going("a"):
+        with last_report_waits(rig) as waits:
+            await waits.wait()
+            edited = rig.statuses.edit("a", maxWaiting=7)
+            rig.fleet.tell(edited)
+            await asyncio.sleep(1)
+            assert rig.pulses.is_heard("a")
+        await until(
+            lambda: rig.statuses["a"].status.observed_generation == edited.metadata.generation, seconds=70
+        )
+        assert rig.phase("a") == Phase.COMPLETED
+        assert not rig.pulses.is_heard("a")
