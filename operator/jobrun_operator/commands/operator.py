@@ -277,7 +277,8 @@ class _Parts:
         now = asyncio.get_running_loop().time()
         beat_age = now - (self.fleet.beat or self.began)  # also where it has never come around
         away = 0.0 if self._js.absence else self._js.client.away(now)
-        return health.alive(beat_age, self.freshness.behind(now), away)
+        still = max(self.deployments.still(now), self.pods.still(now))
+        return health.alive(beat_age, self.freshness.behind(now), away, still)
 
     def ready(self) -> str:
         if self._js.absence:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any
 
@@ -144,14 +144,25 @@ class KubeApi:
             status = 422
         raise _error(status, text, f"{method} {path}")
 
-    async def watch(self, path: str, query: Mapping[str, str], *, inactivity: float) -> AsyncIterator[Object]:
+    async def watch(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        inactivity: float,
+        on_begin: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[Object]:
         """Events until the server ends the stream, or none came for ``inactivity`` seconds: go on from the last
-        version. Raises as ``request``."""
+        version. ``on_begin`` is called when the server has let the watch begin. Raises as ``request``."""
         asked = {**query, "watch": "true", "allowWatchBookmarks": "true"}
         try:
-            async with await self._send(self._watcher, "GET", path, asked, None, JSON, None) as response:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                response = await self._send(self._watcher, "GET", path, asked, None, JSON, None)
+            async with response:
                 if response.status >= 300:
-                    raise _error(response.status, await response.read(), f"watching {path}")
+                    async with asyncio.timeout(REQUEST_SECONDS):
+                        raise _error(response.status, await response.read(), f"watching {path}")
+                on_begin()
                 while True:
                     try:
                         async with asyncio.timeout(inactivity):

@@ -1,9 +1,10 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` of the operator on one port.
 
-Alive is what a new process could make better: the fleet's loop comes around, the watch tells what lists show, and the
-connection to the broker comes back. A broker or an API server that is away makes the operator not ready, and is waited
-for: a restart would bring nothing back and lose what is known. Only a connection that is closed, or that has been away
-for longer than outages are, is taken for one that this process can't make any more.
+Alive is what a new process could make better: the fleet's loop comes around, the watch tells what lists show, what
+follows the workers goes on trying, and the connection to the broker comes back. A broker or an API server that is away
+makes the operator not ready, and is waited for: a restart would bring nothing back and lose what is known. Only a
+connection that is closed, or that has been away for longer than outages are, is taken for one that this process can't
+make any more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ MOST_BEAT_AGE = 120.0
 
 MOST_BEHIND = 240.0
 """Seconds that the watch may owe what a list has shown: above its inactivity time-out and two lists."""
+
+MOST_STILL = 240.0
+"""Seconds without as much as a try to follow the workers: above all tries of one request, and the inactivity
+time-out of a watch."""
 
 MOST_BROKER_AWAY = 1800.0
 """Seconds without a connection to the broker: far above an outage that is worth waiting for in the same process."""
@@ -64,7 +69,7 @@ class Health:
         )
 
 
-def alive(beat_age: float, behind: float, broker_away: float = 0.0) -> str:
+def alive(beat_age: float, behind: float, broker_away: float = 0.0, still: float = 0.0) -> str:
     """Why the process should be replaced; empty: it should not. Seconds; ``broker_away`` is infinite for a connection
     that is closed for good."""
     if broker_away == float("inf"):
@@ -75,6 +80,8 @@ def alive(beat_age: float, behind: float, broker_away: float = 0.0) -> str:
         return f"the loop over all runs has not come around for {beat_age:.0f} s"
     if behind > MOST_BEHIND:
         return f"the watch of JobRuns has not told for {behind:.0f} s what lists show"
+    if still > MOST_STILL:
+        return f"nothing was done for {still:.0f} s to learn of workers"
     return ""
 
 

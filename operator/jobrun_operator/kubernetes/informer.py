@@ -20,8 +20,11 @@ log = logging.getLogger(__name__)
 INACTIVITY_SECONDS = 90.0
 """The API server sends a bookmark every 60 to 75 seconds: a watch that is silent for longer may be dead."""
 
+LASTING_SECONDS = 1.0
+"""A watch that went on for less tells nothing of the API being well: the next one waits, longer each time."""
+
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
-"""Seconds between tries while the API is away."""
+"""Seconds between tries while the API is away, or lets no watch go on."""
 
 _PAGE = 500
 
@@ -48,6 +51,10 @@ class Informer:
         self._unlisted = set(self._paths)
         self.listed = asyncio.Event()
         """Set when all was listed once."""
+        self._begun: dict[str, float] = {}
+        """When the watch of a path began, where one does."""
+        self._moved: dict[str, float] = {}
+        """When a path last came on: to a try, to an answer, to a word of its watch."""
 
     @property
     def synced(self) -> bool:
@@ -73,25 +80,47 @@ class Informer:
         """Until cancelled."""
         await asyncio.gather(*(self._follow(path) for path in self._paths))
 
+    def still(self, now: float) -> float:
+        """Seconds, on the loop's clock, for which a path has come on by nothing: no try, no answer, and nothing told.
+
+        That is bounded, by time-outs and bookmarks, also while the API is away and where nothing happens.
+        """
+        return max((now - moved for moved in self._moved.values()), default=0.0)
+
     async def _follow(self, path: str) -> None:
-        wait = _FIRST_WAIT
+        wait, version = _FIRST_WAIT, ""
         while True:
+            self._begun.pop(path, None)
+            ended = False
             try:
-                version = await self._list(path)
-                wait = _FIRST_WAIT
-                while True:
-                    version = await self._watch(path, version)
+                version = await self._watch(path, version or await self._list(path))
+                ended = True
             except Expired:
+                version = ""
                 log.debug("the watch of %s is too old; listing again", path)
             except JobRunError as error:
+                version = ""
                 log.warning("%s; trying again", error)
+            if self._has_lasted(path):
+                wait = _FIRST_WAIT
+                if ended:
+                    continue
+            elif ended:
+                log.warning("watching %s ended as soon as it began; trying again", path)
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _has_lasted(self, path: str) -> bool:
+        return _now() - self._begun.get(path, float("inf")) >= LASTING_SECONDS
+
+    def _begin(self, path: str) -> None:
+        self._begun[path] = self._moved[path] = _now()
 
     async def _list(self, path: str) -> str:
         found: list[Object] = []
         query = {"labelSelector": self._label, "limit": str(_PAGE)}
         while True:
+            self._moved[path] = _now()
             page = await self._api.get(path, **query)
             found += page.get("items") or []
             meta = metadata(page)
@@ -111,7 +140,11 @@ class Informer:
     async def _watch(self, path: str, version: str) -> str:
         """One watch until it ends; returns the version to go on from."""
         query = {"labelSelector": self._label, "resourceVersion": version}
-        async for event in self._api.watch(path, query, inactivity=INACTIVITY_SECONDS):
+        self._moved[path] = _now()
+        async for event in self._api.watch(
+            path, query, inactivity=INACTIVITY_SECONDS, on_begin=lambda: self._begin(path)
+        ):
+            self._moved[path] = _now()
             item = event["object"]
             version = str(metadata(item).get("resourceVersion", version))
             if event["type"] in ("ADDED", "MODIFIED"):
@@ -141,6 +174,10 @@ class Informer:
     def _path_of(self, item: Object) -> str:
         inside = f"/namespaces/{metadata(item).get('namespace', '')}/"
         return next((path for path in self._paths if inside in path), self._paths[0])
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _version(item: Mapping[str, Any]) -> int:

@@ -48,6 +48,7 @@ def test_alive() -> None:
     assert health.alive(beat_age=5, behind=100) == ""
     assert "loop" in health.alive(beat_age=500, behind=0)
     assert "watch" in health.alive(beat_age=0, behind=500)
+    assert "workers" in health.alive(beat_age=0, behind=0, still=500)
     assert health.alive(beat_age=0, behind=0, broker_away=900) == "", "an outage is no reason to be replaced"
     assert "no connection to the broker" in health.alive(beat_age=0, behind=0, broker_away=2000)
     assert "closed" in health.alive(beat_age=0, behind=0, broker_away=float("inf"))
