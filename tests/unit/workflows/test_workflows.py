@@ -22,7 +22,15 @@ def jobs(path: Path) -> list[dict[str, Any]]:
 
 
 def test_there_are_workflows() -> None:
-    assert [path.name for path in FILES] == ["ci.yaml"]
+    assert [path.name for path in FILES] == ["ci.yaml", "weekly.yaml"]
+
+
+def test_long_tests_run_once_a_week() -> None:
+    (path,) = [path for path in FILES if "schedule" in yaml.safe_load(path.read_text())["on"]]
+    steps = [step for job in jobs(path) for step in job["steps"]]
+    (tests,) = [step for step in steps if step.get("env", {}).get("JOBRUN_LONG_TESTS")]
+    assert "KUBEBUILDER_ASSETS" in tests["env"]
+    assert (ROOT / tests["run"].split()[-1]).is_dir()
 
 
 def test_actionlint_finds_nothing() -> None:
