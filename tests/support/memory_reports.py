@@ -57,6 +57,8 @@ class MemoryLiveStatus:
         self.newest[run.namespace, run.name] = status
 
     async def forget(self, run: RunRef) -> None:
+        if self.fault is not None:
+            raise self.fault
         self.newest.pop((run.namespace, run.name), None)
         self.forgotten.append(run)
 

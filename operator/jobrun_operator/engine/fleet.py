@@ -207,12 +207,21 @@ class Fleet:
         await self._ports.workers.remove(uid)
         await self._ports.streams.delete(uid)
 
+    async def _free_gone(self, run: RunRef) -> None:
+        """Of a run that does not exist any more. Its streams last: where the rest fails, the sweep finds them."""
+        await self._ports.workers.remove(run.uid)
+        where = (run.namespace, run.name)
+        if not any(
+            (one.engine.ref.namespace, one.engine.ref.name) == where for one in self._members.values()
+        ):
+            await self._ports.live.forget(run)
+        await self._ports.streams.delete(run.uid)
+
     async def _free_forgotten(self, member: _Member) -> None:
         if member.task is not None:
             await asyncio.wait({member.task})
         try:
-            await self._free(member.run.uid)
-            await self._ports.live.forget(member.engine.ref)
+            await self._free_gone(member.engine.ref)
         except JobRunError as error:
             log.warning("freeing %s: %s; the sweep will", member.run.uid, error)
 
@@ -267,15 +276,16 @@ class Fleet:
             now=self._ports.now(),
             least_age=timedelta(seconds=self._settings.sweep_age_seconds),
         )
+        refs = {one.uid: RunRef(one.namespace, one.name, one.uid) for one in doubtful}
         answers = {}
-        for one in doubtful:
-            answers[one.uid] = await self._runs.exists(RunRef(one.namespace, one.name, one.uid))
+        for uid, ref in refs.items():
+            answers[uid] = await self._runs.exists(ref)
             self._alive()
         self._suspects, condemned = sweep.judge(self._suspects, answers)
         for uid in condemned:
             if uid not in self._members:
                 log.info("sweeping the streams of run %s, which does not exist any more", uid)
-                await self._guarded(f"sweeping run {uid}", self._free(uid))
+                await self._guarded(f"sweeping run {uid}", self._free_gone(refs[uid]))
 
     async def _guarded(self, what: str, work: Awaitable[None]) -> bool:
         """Whether it was done; what can't be done now is done at a later turn, and the loop goes on."""

@@ -6,6 +6,7 @@ after the broker has lost its disk), it is made again: without it no run could g
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -54,7 +55,10 @@ class JetStreamLiveStatus:
         await _publish(self._js, subject, body, place=self._bucket)
 
     async def forget(self, run: RunRef) -> None:
-        await self._js.publish(f"{self._subject}.{run.namespace}.{run.name}", b"", {"KV-Operation": "DEL"})
+        with contextlib.suppress(NothingThere):  # with the bucket, what was in it is gone
+            await self._js.publish(
+                f"{self._subject}.{run.namespace}.{run.name}", b"", {"KV-Operation": "DEL"}
+            )
 
 
 async def _publish(

@@ -57,6 +57,7 @@ async def test_a_place_that_is_gone_is_made_again(real: JetStreamBench) -> None:
     made = {name: (await real.js.api(f"STREAM.INFO.{name}"))["config"] for name in PLACES}
     for name in PLACES:
         await real.js.api(f"STREAM.DELETE.{name}")
+    await JetStreamLiveStatus(real.js, real.settings).forget(RUN)  # with the bucket, the status is gone
     await JetStreamAudit(real.js, real.settings).record(RECORD)
     await JetStreamLiveStatus(real.js, real.settings).put(RUN, JobRunStatus(phase=Phase.RUNNING))
     for name in PLACES:

@@ -96,6 +96,41 @@ async def test_a_sweep_needs_two_denials_and_takes_only_what_is_old() -> None:
         assert clock() >= 300
 
 
+async def test_a_sweep_forgets_the_live_status_of_what_it_sweeps() -> None:
+    rig = FleetRig()
+    gone = RunRef("default", "lost", "old")
+    await provision(rig, "old")
+    await rig.live.put(gone, JobRunStatus())
+    rig.ownership.streams = [foreign("old", age=10_000)]
+    rig.live.fault = BrokerUnavailable("away")
+    async with rig.going():
+        await until(lambda: rig.runs.looked.count("old") == 2, seconds=70)
+        await asyncio.sleep(1)
+        assert "delete old" not in rig.broker.calls  # else nothing would tell of it any more
+        rig.live.fault = None
+        await until(lambda: "delete old" in rig.broker.calls, seconds=200)
+        assert rig.live.newest == {}
+
+
+async def test_the_live_status_of_a_run_stays_when_another_of_its_name_goes() -> None:
+    rig = FleetRig()
+    run = rig.create("new", suspend=True)
+    await provision(rig, "old")
+    rig.ownership.streams = [OwnedStreams(run.namespace, run.name, "old", EPOCH - timedelta(seconds=10_000))]
+    async with rig.going():
+        await until(lambda: rig.phase("new") == Phase.SUSPENDED)
+        await until(lambda: "delete old" in rig.broker.calls, seconds=200)
+        assert set(rig.live.newest) == {(run.namespace, run.name)}
+        rig.create("newer", suspend=True)
+        rig.fleet.tell(rig.statuses["newer"])
+        await until(lambda: rig.phase("newer") == Phase.SUSPENDED)
+        rig.runs.known.discard("new")
+        rig.fleet.forget("new")
+        await until(lambda: "delete new" in rig.broker.calls, seconds=5)
+        await asyncio.sleep(1)
+        assert set(rig.live.newest) == {(run.namespace, run.name)}
+
+
 async def test_streams_of_namespaces_that_are_not_watched_stay() -> None:
     rig = FleetRig(FleetSettings(relist_seconds=60, namespaces=frozenset({"default"})))
     rig.ownership.streams = [foreign("elsewhere", age=10_000, namespace="elsewhere")]
