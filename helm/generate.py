@@ -71,6 +71,41 @@ first, and say so with `nats.auth.existingSecret: jobrun-nats-auth`:
     kubectl -n TEAM create secret generic jobrun-nats-worker \\
       --from-literal=username=worker --from-literal=password="$worker"
 
+## TLS of the included broker
+
+`nats.tls.secretName` names a Secret of the type `kubernetes.io/tls`, in the namespace of the release, with a
+certificate for the name of the Service (`jobrun-nats.jobrun.svc`); `nats.tls.ca` is who signed it. nats-server reads
+the certificate when it starts: a renewed one, as from cert-manager, is used after
+
+    kubectl -n jobrun rollout restart statefulset/jobrun-nats
+
+Do so before the old one expires. Nothing is lost meanwhile, and operator and workers connect again by themselves.
+
+## What the operator fetches
+
+Who may create JobRuns may have the operator fetch an address: `spec.tasks.http.url`, with up to ten redirects and
+with the entries of a Secret of their namespace as headers. It is fetched from the operator's pod, and what comes back
+becomes tasks, which their workers see. So it reaches what that pod reaches: services in the cluster, and the metadata
+service of a cloud, which hands out the node's credentials. The chart's network policies say who may connect to the
+operator, and nothing of where it connects to. One of your own does (with a network plugin that keeps it), for a
+release and namespace `jobrun`:
+
+```yaml
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: jobrun-egress, namespace: jobrun}
+spec:
+  podSelector:
+    matchLabels: {app.kubernetes.io/instance: jobrun, app.kubernetes.io/component: operator}
+  policyTypes: [Egress]
+  egress:
+    - to:
+        - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32, 169.254.170.0/24]}
+        - ipBlock: {cidr: "::/0", except: ["fd00:ec2::/32"]}
+```
+
+Where tasks never come by HTTP from elsewhere, allow the API server, the broker and DNS, and no more.
+
 ## Users of the broker
 
 The included broker has three users, each with the permissions that it needs and no others. On a broker of your own,

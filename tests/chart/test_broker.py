@@ -441,6 +441,30 @@ async def test_over_tls(render: Any, tmp_path: Path) -> None:
         await worker.close()
 
 
+async def test_a_renewed_certificate_is_used_after_a_restart(render: Any, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl, which makes the certificates")
+    make_certificate(tmp_path)
+    old, new = tmp_path / "old.crt", tmp_path / "tls.crt"
+    shutil.copy(new, old)
+    rendered = render({"nats": {"tls": {"secretName": "broker"}}})
+
+    async def shows(broker: ChartBroker, certificate: Path) -> bool:
+        login = replace(address(broker, "operator"), tls_ca=str(certificate))
+        try:
+            client = await connect(login, "test", inbox=OPERATOR_INBOX, timeout=2)
+        except EnvironmentFault:
+            return False
+        await client.close()
+        return True
+
+    async with running(rendered, tmp_path, certificates=tmp_path) as broker:
+        make_certificate(tmp_path)
+        assert (await shows(broker, old), await shows(broker, new)) == (True, False)
+    async with running(rendered, tmp_path, certificates=tmp_path) as broker:
+        assert (await shows(broker, old), await shows(broker, new)) == (False, True)
+
+
 def make_certificate(folder: Path) -> None:
     command = [
         "openssl",

@@ -143,6 +143,27 @@ def test_generated_files_are_up_to_date() -> None:
     assert (check.returncode, check.stderr) == (0, "")
 
 
+def test_the_network_policy_of_the_reference_is_about_the_operator(render: Any) -> None:
+    text = (ROOT / "docs" / "chart-values.md").read_text()
+    policy = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    pytest.importorskip("kubernetes_validate").validate(policy, "1.36", strict=True)
+    selected = policy["spec"]["podSelector"]["matchLabels"].items()
+    pods = [
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]
+        for pod in render().pods()
+        if selected <= pod["metadata"]["labels"].items()
+    ]
+    assert pods == ["operator"]
+
+
+def test_what_is_restarted_for_a_certificate_is_there(render: Any) -> None:
+    for name in ("chart-values.md", "failure-modes.md"):
+        assert (
+            "kubectl -n jobrun rollout restart statefulset/jobrun-nats" in (ROOT / "docs" / name).read_text()
+        )
+    assert render().one("StatefulSet", "jobrun-nats")
+
+
 def test_the_definition_is_the_one_of_the_models(render: Any) -> None:
     (installed,) = [item for item in render() if item["kind"] == "CustomResourceDefinition"]
     ours = {name: installed["metadata"].pop(name) for name in ("labels", "annotations")}
