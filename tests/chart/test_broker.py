@@ -7,8 +7,11 @@ works against it. What is denied is tried subject by subject.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import http.client
 import json
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -49,6 +52,7 @@ from jobrun_worker.settings import WorkerSettings
 from jobrun_worker.task import Task
 from jobrun_worker.wire import Names, Pulse
 from jobrun_worker.worker import Worker
+from support.chart import ROOT
 from support.chart_broker import ChartBroker, decoded, running
 
 UID = "5f0c1a52-0000-4000-8000-000000000001"
@@ -149,6 +153,35 @@ async def test_a_run_from_data_to_results_needs_nothing_that_is_denied(render: A
 
 def test_data_goes_where_the_client_may_put_it(chart: Any) -> None:
     assert BUCKET in chart.values["nats"]["uploadBuckets"]
+
+
+async def test_the_client_lists_and_removes_data_as_documented(broker: ChartBroker) -> None:
+    """With the requests that the commands in docs/nats-permissions.md send."""
+    text = (ROOT / "docs" / "nats-permissions.md").read_text()
+    (subject, body), *_ = re.findall(r"request --raw '(\S+)' '(.+)' \|", text)
+    prefixes = set(re.findall(r"--inbox-prefix (\S+)", text))
+    assert prefixes == {CLIENT_INBOX}
+    client = await connect(address(broker, "client"), "client")
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b'{"a": 1}\n' * 40_000
+
+    try:
+        objects = NatsObjects(client)
+        name = f"sha256-{hashlib.sha256().hexdigest()}.jsonl"
+        await objects.put(BUCKET, name, content())
+        told = json.loads((await client.request(subject, body.encode())).data)["state"]["subjects"]
+        assert [base64.b64decode(one.split(".")[3]).decode() for one in told] == [name]
+        before = await client.jetstream().stream_info(f"OBJ_{BUCKET}")
+        await (await client.jetstream().object_store(BUCKET)).delete(name)
+        after = await client.jetstream().stream_info(f"OBJ_{BUCKET}")
+        assert (before.state.messages, after.state.messages) == (4, 1)
+        with pytest.raises(SourceUnavailable):
+            await objects.digest(BUCKET, name)
+        await objects.put(BUCKET, name, content())  # a repeated submit brings it back
+        assert await objects.digest(BUCKET, name)
+    finally:
+        await client.close()
 
 
 async def put_and_read_an_object(operator: Operator, of_client: NatsObjects) -> None:
@@ -294,6 +327,7 @@ CLIENT_MAY_NOT = [
     "$JS.API.STREAM.CREATE.OBJ_others",
     "$O.others.C.x",
     f"$JS.API.CONSUMER.CREATE.{OUT}.mine",
+    f"$JS.API.CONSUMER.CREATE.OBJ_{BUCKET}.mine",  # delivers to wherever it says, also to work subjects
     f"$JS.API.CONSUMER.MSG.NEXT.{WORK}.workers",
     "anything",
 ]
