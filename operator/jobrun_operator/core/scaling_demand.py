@@ -20,6 +20,8 @@ law (``scaling_service`` says how the service time is measured)::
   surplus below a tenth of the need, and below one replica, is kept: nor can they pull it down.
 - Never more than there are tasks for: ceil((outstanding + inflow * service_time) / concurrency).
 - Before there is a measure: ceil(outstanding / concurrency), a slot for each task.
+- One stays while the next task is likely to come before the window for scaling down is over: a worker that ends each
+  task before the next look is needed all the same.
 
 **By share.** ceil(outstanding / tasks_per_replica).
 
@@ -79,7 +81,8 @@ def recommend(settings: ScalingSettings, seen: Observation, service: ServiceTime
     if seen.outstanding <= 0 and seen.awaits_worker:
         return 1, ScaleReason.FIRST_WORKER
     if seen.outstanding <= 0:
-        return 0, ScaleReason.NOTHING_OUTSTANDING
+        tasks_come = seen.more_to_release and seen.release_rate * settings.stabilization_seconds >= 1
+        return (1, ScaleReason.KEEPING_UP) if tasks_come else (0, ScaleReason.NOTHING_OUTSTANDING)
     if settings.tasks_per_replica is not None:
         return math.ceil(seen.outstanding / settings.tasks_per_replica), ScaleReason.SHARE
 

@@ -36,7 +36,8 @@ class ScaleReason(StrEnum):
     SHARE = "Share", "One for every tasksPerReplica outstanding tasks; lower it for more."
     NOTHING_OUTSTANDING = (
         "NothingOutstanding",
-        "Every released task is finished, so none is needed; set minReplicas to keep some warm.",
+        "Every released task is finished and the next is not due soon, so none is needed; "
+        "set minReplicas to keep some warm.",
     )
     FIRST_WORKER = (
         "FirstWorker",

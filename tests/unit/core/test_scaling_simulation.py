@@ -97,6 +97,13 @@ def test_back_pressure_does_not_hold_a_run_below_its_rate() -> None:
     assert course.rate(90, 300) == pytest.approx(100, rel=0.02)
 
 
+@pytest.mark.parametrize("rate", [0.2, 1.0, 20.0])
+def test_a_worker_stays_while_tasks_come_that_it_ends_between_two_looks(rate: float) -> None:
+    course = simulate(paced(rate, takes(0.01)), 600)
+    assert course.changes(60, 590) == 0
+    assert set(course.replicas(60, 590)) == {1}
+
+
 def test_a_slow_rate_goes_to_zero_between_tasks() -> None:
     course = simulate(paced(1 / 60, takes(2.0)), 900)
     assert set(course.replicas(60, 900)) == {0, 1}
