@@ -53,9 +53,10 @@ faults: install ## Runs that are killed, frozen, cut off and filled up by a seed
 	PYTHONPATH=tests $(BIN)/python -m faults --schedules $(or $(SCHEDULES),20) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
 
 .PHONY: bench
-bench: install ## Tasks a second next to what else there is: ROUNDS=5 MEASURES="release work" CONTENDERS="c-client jobrun"
+bench: install ## Tasks a second next to what else there is: ROUNDS=5 MEASURES="release work" CONTENDERS="c-client jobrun" JETSTREAM="sync_interval: always"
 	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	PYTHONPATH=.:tests $(BIN)/python -m benchmarks --rounds $(or $(ROUNDS),5) --measures "$(MEASURES)" --contenders "$(CONTENDERS)"
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks --rounds $(or $(ROUNDS),5) --measures "$(MEASURES)" --contenders "$(CONTENDERS)" \
+	  --jetstream "$(JETSTREAM)"
 
 .PHONY: scaling
 scaling: install ## Simulate scaling next to KEDA and an ideal; writes docs/scaling.md and docs/scaling/

@@ -35,10 +35,10 @@ NAMES = [contender.name for contender in CONTENDERS]
 
 
 async def bench(
-    names: Sequence[str], trials: Sequence[str], rounds: int, sizes: Sizes, folder: Path
+    names: Sequence[str], trials: Sequence[str], rounds: int, sizes: Sizes, folder: Path, jetstream: str = ""
 ) -> dict[str, Any]:
-    """The content of bench.json."""
-    async with NatsServer(folder / "nats") as server:
+    """The content of bench.json. ``jetstream``: settings of the nats-server that differ from its defaults."""
+    async with NatsServer(folder / "nats", jetstream=jetstream) as server:
         found: dict[tuple[str, str], list[float]] = defaultdict(list)
         ready, skipped = await _prepared(names, server.url, folder)
         for number in range(1, rounds + 1):
@@ -59,7 +59,8 @@ async def bench(
     versions: dict[str, str] = {"python": platform.python_version()}
     for contender in ready:
         versions |= contender.versions()
-    return {"machine": machine(), "versions": versions, "rows": rows(found), "skipped": skipped}
+    measured = machine() | {"nats_server": jetstream or "default settings"}
+    return {"machine": measured, "versions": versions, "rows": rows(found), "skipped": skipped}
 
 
 async def _prepared(names: Sequence[str], url: str, folder: Path) -> tuple[list[Contender], dict[str, str]]:
@@ -111,6 +112,12 @@ def main() -> None:
     parser.add_argument("--contenders", default="", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--release", type=int, default=300_000, metavar="TASKS")
     parser.add_argument("--work", type=int, default=100_000, metavar="TASKS")
+    parser.add_argument(
+        "--jetstream",
+        default="",
+        metavar="SETTINGS",
+        help='of the nats-server, in its configuration\'s words: "sync_interval: always", as in the chart',
+    )
     parser.add_argument("--out", type=Path, default=BUILD / "bench.json")
     given = parser.parse_args()
     names = _words(given.contenders, NAMES, "--contenders")
@@ -123,6 +130,7 @@ def main() -> None:
                 given.rounds,
                 Sizes(given.release, given.work),
                 Path(folder),
+                given.jetstream,
             )
         )
     given.out.parent.mkdir(parents=True, exist_ok=True)

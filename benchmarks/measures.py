@@ -22,7 +22,7 @@ MEASURES: Mapping[str, Measure] = {
     "release-idle-memory": Measure("MiB", "resident memory of that process before it releases", "release"),
     "release-memory": Measure("MiB", "resident memory of the releasing process, at most", "release"),
     "release-records": Measure(
-        "tasks/s", "stored and acknowledged, from JSON Lines", "release-records", limit="release"
+        "tasks/s", "stored and acknowledged, from JSON Lines", "release-records", limit="release-records"
     ),
     "work": Measure(
         "tasks/s", "no-op tasks through one worker process, no results kept", "work", limit="work"

@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.broker import streams
+from benchmarks.broker import Streams, streams
 from benchmarks.contender import Readings, Sizes
 from benchmarks.program import running
+from benchmarks.records import airports
 from jobrun_worker import wire
 
 _SOURCE = Path(__file__).parents[1] / "programs" / "client.c"
@@ -17,17 +18,17 @@ _SOURCE = Path(__file__).parents[1] / "programs" / "client.c"
 
 class CClient:
     name = "c-client"
-    trials = ("release", "work")
+    trials = ("release", "release-records", "work")
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._binary = Path()
+        self._folder = self._binary = Path()
 
     async def prepare(self, folder: Path) -> str:
         compiler = shutil.which("gcc") or shutil.which("cc")
         if compiler is None:
             return "no C compiler: apt-get install gcc libc6-dev libnats-dev"
-        self._binary = folder / "client"
+        self._folder, self._binary = folder, folder / "client"
         made = subprocess.run(  # noqa: ASYNC221  # nothing else runs yet
             [compiler, "-O2", "-Wall", "-o", str(self._binary), str(_SOURCE), "-lnats"],
             capture_output=True,
@@ -38,19 +39,24 @@ class CClient:
 
     async def trial(self, trial: str, sizes: Sizes) -> Readings:
         async with streams(self._url) as run:
+            if trial == "work":
+                return await self._work(run, sizes.work)
             if trial == "release":
-                async with running(
-                    [self._binary, "publish", run.url, run.subject, str(sizes.release)]
-                ) as client:
-                    written = await client.wait()
-                await run.check(sizes.release)
-                return {"release": sizes.release / float(written)}
-            await run.fill(sizes.work)
-            command = [self._binary, "work", run.url, run.stream, wire.CONSUMER, str(sizes.work)]
-            async with running(command) as client:
-                rate = await run.drained(sizes.work, lambda: None)
-                await client.wait()
-            return {"work": rate}
+                arguments = ["publish", run.url, run.subject, str(sizes.release)]
+            else:
+                lines = airports(self._folder, sizes.release)
+                arguments = ["publish-lines", run.url, run.subject, str(lines)]
+            async with running([self._binary, *arguments]) as client:
+                seconds = await client.wait()
+            await run.check(sizes.release)
+            return {trial: sizes.release / float(seconds)}
+
+    async def _work(self, run: Streams, tasks: int) -> Readings:
+        await run.fill(tasks)
+        async with running([self._binary, "work", run.url, run.stream, wire.CONSUMER, str(tasks)]) as client:
+            rate = await run.drained(tasks, lambda: None)
+            await client.wait()
+        return {"work": rate}
 
     def versions(self) -> Mapping[str, str]:
         found = subprocess.run(

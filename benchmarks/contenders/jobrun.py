@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from benchmarks.contender import Readings, Sizes
 from benchmarks.marks import Marks
 from benchmarks.observing import observed_latency, observed_start
 from benchmarks.program import Program, running
+from benchmarks.records import airports
 
 _ROOT = Path(__file__).parents[2]
-_RECORDS = _ROOT / "examples" / "daylight" / "airports.csv"
 CONCURRENCY = 1000
 BATCHES = 4
 """Batches at a time in a worker; of ``BATCH`` tasks each."""
@@ -54,7 +52,9 @@ class JobRun:
                 case "release":
                     return await self._release(run, f"count:{sizes.release}", sizes.release, trial)
                 case "release-records":
-                    return await self._release(run, str(self._records(sizes.release)), sizes.release, trial)
+                    return await self._release(
+                        run, str(airports(self._folder, sizes.release)), sizes.release, trial
+                    )
                 case "work":
                     settings = {"handler_python": "noop:one"}
                 case "start-latency":
@@ -138,12 +138,3 @@ class JobRun:
         env = {**environment, **(further or {})}
         async with running(command, env=env, log=self._folder / "worker.log") as worker:
             yield worker
-
-    def _records(self, tasks: int) -> Path:
-        """The airports of the example, as JSON Lines, as often as it takes."""
-        path = self._folder / f"airports-{tasks}.jsonl"
-        if not path.exists():
-            with _RECORDS.open(newline="") as rows, path.open("w") as lines:
-                for row in islice(cycle(list(csv.DictReader(rows))), tasks):
-                    lines.write(json.dumps(row) + "\n")
-        return path

@@ -1,6 +1,7 @@
 /* The limit of the broker: what a C client reaches (nats.c, Debian's libnats-dev).
  *
  *   client publish URL SUBJECT TASKS       asynchronous publish; prints the seconds from the first to the last answer
+ *   client publish-lines URL SUBJECT FILE  the same, with the lines of a file for payloads
  *   client work URL STREAM CONSUMER TASKS  fetch and ack until so many were taken
  */
 #include <nats/nats.h>
@@ -31,11 +32,23 @@ static void on_refused(jsCtx *js, jsPubAckErr *error, void *closure)
         fprintf(stderr, "refused: %s\n", error->ErrText ? error->ErrText : natsStatus_GetText(error->Err));
 }
 
-static void publish(natsConnection *nc, const char *subject, long tasks)
+/* A counted task, or the next line of a file; -1 at the end. */
+static int next_payload(char **payload, size_t *room, long index, long tasks, FILE *lines)
+{
+    if (lines) {
+        ssize_t length = getline(payload, room, lines);
+        return length > 0 && (*payload)[length - 1] == '\n' ? (int)length - 1 : (int)length;
+    }
+    return index < tasks ? snprintf(*payload, *room, "{\"index\": %ld}", index) : -1;
+}
+
+static void publish(natsConnection *nc, const char *subject, long tasks, FILE *lines)
 {
     jsCtx *js = NULL;
     jsOptions options;
-    char payload[64];
+    size_t room = 64;
+    char *payload = malloc(room);
+    int length;
 
     CHECK(jsOptions_Init(&options));
     options.PublishAsync.MaxPending = MAX_PENDING;
@@ -43,15 +56,14 @@ static void publish(natsConnection *nc, const char *subject, long tasks)
     options.PublishAsync.ErrHandler = on_refused;
     CHECK(natsConnection_JetStream(&js, nc, &options));
     int64_t begun = nats_NowInNanoSeconds();
-    for (long i = 0; i < tasks; i++) {
-        int length = snprintf(payload, sizeof payload, "{\"index\": %ld}", i);
+    for (long i = 0; (length = next_payload(&payload, &room, i, tasks, lines)) >= 0; i++)
         CHECK(js_PublishAsync(js, subject, payload, length, NULL));
-    }
     CHECK(js_PublishAsyncComplete(js, NULL));
     printf("%.6f\n", (nats_NowInNanoSeconds() - begun) / 1e9);
     if (refused)
         exit(1);
     jsCtx_Destroy(js);
+    free(payload);
 }
 
 static void work(natsConnection *nc, const char *stream, const char *consumer, long tasks)
@@ -85,12 +97,22 @@ int main(int argc, char **argv)
 
     if (argc == 5 && strcmp(argv[1], "publish") == 0) {
         CHECK(natsConnection_ConnectTo(&nc, argv[2]));
-        publish(nc, argv[3], atol(argv[4]));
+        publish(nc, argv[3], atol(argv[4]), NULL);
+    } else if (argc == 5 && strcmp(argv[1], "publish-lines") == 0) {
+        FILE *lines = fopen(argv[4], "r");
+        if (!lines) {
+            perror(argv[4]);
+            return 1;
+        }
+        CHECK(natsConnection_ConnectTo(&nc, argv[2]));
+        publish(nc, argv[3], 0, lines);
+        fclose(lines);
     } else if (argc == 6 && strcmp(argv[1], "work") == 0) {
         CHECK(natsConnection_ConnectTo(&nc, argv[2]));
         work(nc, argv[3], argv[4], atol(argv[5]));
     } else {
-        fprintf(stderr, "client publish URL SUBJECT TASKS | client work URL STREAM CONSUMER TASKS\n");
+        fprintf(stderr, "client publish URL SUBJECT TASKS | client publish-lines URL SUBJECT FILE | "
+                        "client work URL STREAM CONSUMER TASKS\n");
         return 2;
     }
     natsConnection_Destroy(nc);

@@ -1,8 +1,12 @@
 """Hands out the payloads of a source by index, and goes where the broker says that it must: back after a lost tail,
-forward past what another engine, or a batch whose answer was lost, has stored."""
+forward past what another engine, or a batch whose answer was lost, has stored.
+
+The next payloads are read while the last ones of those before are being stored: neither waits for the other.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import TracebackType
 
@@ -20,6 +24,8 @@ class SourceReader:
         self._source = source
         self._chunks: AsyncIterator[Sequence[bytes]] | None = None
         self._chunk: Sequence[bytes] = ()
+        self._ahead: asyncio.Task[Sequence[bytes]] | None = None
+        """Reads the chunk behind ``_chunk``."""
         self._offset = 0
         self._next = -1
         """Index of the payload at ``_offset``; -1 where nothing is open."""
@@ -37,16 +43,17 @@ class SourceReader:
         while self._offset >= len(self._chunk):
             self._offset -= len(self._chunk)
             try:
-                self._chunk = await anext(self._chunks)
-            except StopAsyncIteration:
-                await self.aclose()
-                raise SourceError(
-                    "spec.tasks", f"the source ends before task {index}: it has changed"
-                ) from None
+                self._chunk = await (self._ahead or _following(self._chunks))
+                self._ahead = None
+                if not self._chunk:
+                    raise SourceError("spec.tasks", f"the source ends before task {index}: it has changed")
             except BaseException:
                 await self.aclose()  # what was read in part can't be trusted to go on
                 raise
-        return self._chunk[self._offset : self._offset + count]
+        end = self._offset + count
+        if end >= len(self._chunk) and self._ahead is None:
+            self._ahead = asyncio.create_task(_following(self._chunks))
+        return self._chunk[self._offset : end]
 
     def advance(self, count: int) -> None:
         """``count`` of the payloads that ``take`` gave are stored."""
@@ -55,7 +62,11 @@ class SourceReader:
 
     async def aclose(self) -> None:
         chunks, self._chunks = self._chunks, None
+        ahead, self._ahead = self._ahead, None
         self._chunk, self._offset, self._next = (), 0, -1
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)  # nobody needs to know any more
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
 
@@ -66,3 +77,11 @@ class SourceReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+async def _following(chunks: AsyncIterator[Sequence[bytes]]) -> Sequence[bytes]:
+    """The next chunk; empty behind the last one."""
+    try:
+        return await anext(chunks)
+    except StopAsyncIteration:
+        return ()

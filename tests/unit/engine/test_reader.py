@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import pytest
 
 from jobrun_operator.engine.reader import SourceReader
@@ -68,3 +71,54 @@ async def test_after_an_error_it_is_opened_again() -> None:
         source.fault = None
         assert await take(reader, 10, 2) == tasks(10, 12)
     assert source.opened == [0, 10]
+
+
+async def test_the_next_chunk_is_read_while_the_last_payloads_of_one_are_stored() -> None:
+    source, given = ListedSource(30, chunk=10), []
+    source.before_chunk = lambda: given.append(source)
+    async with SourceReader(source) as reader:
+        await reader.take(0, 4)
+        await settled()
+        assert len(given) == 1  # there is enough at hand
+        reader.advance(4)
+        await reader.take(4, 6)
+        await settled()
+        assert len(given) == 2  # and no further: what is read ahead is bounded
+        reader.advance(6)
+        assert await take(reader, 10, 2) == tasks(10, 12)
+        assert len(given) == 2
+
+
+async def test_what_failed_ahead_is_told_when_it_is_reached_and_read_again_then() -> None:
+    source = ListedSource(25, chunk=10)
+    async with SourceReader(source) as reader:
+        await reader.take(0, 10)
+        source.fault = SourceUnavailable("away")
+        await settled()
+        source.fault = None
+        assert await take(reader, 0, 10) == tasks(0, 10)  # they could not be stored yet
+        reader.advance(10)
+        with pytest.raises(SourceUnavailable):
+            await reader.take(10, 1)
+        assert await take(reader, 10, 2) == tasks(10, 12)
+    assert source.opened == [0, 10]
+
+
+@pytest.mark.parametrize("fault", [None, SourceUnavailable("away")])
+async def test_nothing_is_left_running_or_unheard(fault: SourceUnavailable | None) -> None:
+    unheard: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    source = ListedSource(25, chunk=10)
+    reader = SourceReader(source)
+    await reader.take(0, 10)
+    source.fault, source.seconds_a_chunk = fault, 0.0 if fault else 3600.0
+    await settled()
+    await reader.aclose()
+    gc.collect()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert not unheard
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
