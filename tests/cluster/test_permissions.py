@@ -23,6 +23,11 @@ SECRET = "nats-worker"  # noqa: S105  # its name
 _ALLOWED = re.compile(r'^\s*"(.+)"$', re.MULTILINE)
 
 
+def succeeded(world: World) -> int:
+    tasks = world.run("backfill").status.tasks
+    return tasks.succeeded if tasks is not None else 0
+
+
 def documented() -> str:
     """The configuration of users that the documentation has."""
     (block,) = re.findall(r"```\n(.+?)```", (ROOT / "docs" / "nats-permissions.md").read_text(), re.DOTALL)
@@ -76,6 +81,24 @@ async def test_whole_lives_of_runs(guarded: World) -> None:
     await world.kubectl("delete", "jobruns", "--all")
     await world.until(lambda: not world.deployments())
     assert [line for line in world.broker.log.splitlines() if "Violation" in line] == []
+
+
+async def test_a_new_password_of_the_workers_is_taken_without_a_restart(guarded: World) -> None:
+    world = guarded
+    world.operator(nats_user="operator", nats_password=PASSWORDS["operator"], worker_nats_secret=SECRET)
+    scaling = {"minReplicas": 1, "maxReplicas": 1}
+    await world.apply(job_run(tasks={"count": 9999}, rate={"tasks": 20, "periodSeconds": 1}, scaling=scaling))
+    await world.until(lambda: world.run("backfill").status.ready_replicas)
+    data = {"data": {"password": base64.b64encode(b"pRotated").decode()}}
+    secret = f"/api/v1/namespaces/{world.namespace}/secrets/{SECRET}"
+    world.plane.request("PATCH", secret, data, content_type="application/merge-patch+json")
+    await world.broker.reload(documented().replace(PASSWORDS["worker"], "pRotated"))
+    (log,) = (world.folder / "pods").glob("*.log")
+    await world.until(lambda: "disconnected" in log.read_text())
+    begun = succeeded(world)
+    await world.until(lambda: succeeded(world) > begun + 100)
+    assert [log] == list((world.folder / "pods").glob("*.log"))
+    assert log.read_text().count("ready") == 1, "started once"
 
 
 async def test_workers_can_not_do_what_is_the_operators(guarded: World) -> None:

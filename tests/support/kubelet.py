@@ -30,6 +30,8 @@ from support.plane import Plane
 LABEL = "jobrun.dev/uid"
 _LOOK_SECONDS = 0.05
 _RESTART_SECONDS = 0.3
+_MOUNT_SECONDS = 2.0
+"""Between two looks at mounted Secrets; a kubelet's takes a minute or so."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class _Pod:
     task: asyncio.Task[None] | None = None
     deleted: asyncio.Event = field(default_factory=asyncio.Event)
     process: asyncio.subprocess.Process | None = None
+    mounts: dict[Path, str] = field(default_factory=dict)
+    """Folders, with the name of the Secret whose keys are the files in it."""
 
 
 class Kubelet:
@@ -181,6 +185,8 @@ class Kubelet:
         exited = asyncio.create_task(pod.process.wait())
         deleted = asyncio.create_task(pod.deleted.wait())
         ready = False
+        loop = asyncio.get_running_loop()
+        mount_at = loop.time() + _MOUNT_SECONDS
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             while not exited.done() and not deleted.done():
                 try:
@@ -191,6 +197,10 @@ class Kubelet:
                 if now != ready:
                     ready = now
                     await self._tell(path, _status(ready=ready))
+                if loop.time() >= mount_at:
+                    mount_at = loop.time() + _MOUNT_SECONDS
+                    with contextlib.suppress(JobRunError):
+                        await self._mount(pod)
                 pause = 0.5 if ready else _LOOK_SECONDS
                 await asyncio.wait({exited, deleted}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         deleted.cancel()
@@ -220,10 +230,16 @@ class Kubelet:
                 continue
             place = self._logs / f"{pod.item['metadata']['name']}-{mount['name']}"
             place.mkdir(exist_ok=True)
-            for key, value in (await self._secret(volume["secret"]["secretName"])).items():
-                (place / key).write_text(value)
+            pod.mounts[place] = volume["secret"]["secretName"]
             env = {name: value.replace(mount["mountPath"], str(place)) for name, value in env.items()}
+        await self._mount(pod)
         return env
+
+    async def _mount(self, pod: _Pod) -> None:
+        for place, name in pod.mounts.items():
+            for key, value in (await self._secret(name)).items():
+                if not (place / key).exists() or (place / key).read_text() != value:
+                    (place / key).write_text(value)
 
     async def _secret(self, name: str) -> dict[str, str]:
         stored = await self.api.get(f"/api/v1/namespaces/{self._namespace}/secrets/{name}")

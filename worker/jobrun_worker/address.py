@@ -4,7 +4,7 @@ What is let in is told apart by its inbox as well: each side takes its answers u
 permissions of one can't be used to read the answers of another.
 
 Files are read again at each attempt to connect (Kubernetes renews a mounted Secret in place): credentials by the client
-library, authority and certificate by ``client``.
+library, the others by ``client``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,10 @@ class BrokerAddress:
     """Path of the certificate to show, where the broker wants one."""
     tls_key: str = ""
     """Path of that certificate's key."""
+    user_file: str = ""
+    """Path of a file with the user, instead of ``user``."""
+    password_file: str = ""
+    """Path of a file with that user's password."""
 
     @property
     def shown(self) -> str:
@@ -52,6 +56,8 @@ class BrokerAddress:
         """Which settings to look at where the broker does not let this user in: the same variables on every side."""
         if self.credentials:
             return f"check the file that JOBRUN_NATS_CREDENTIALS names ({self.credentials}), and the user at the broker"
+        if self.password_file:
+            return f"check {self.user_file} and {self.password_file}, and the user at the broker"
         if self.user:
             return (
                 f"check JOBRUN_NATS_USER ({self.user}) and JOBRUN_NATS_PASSWORD, and the user at the broker"
@@ -68,6 +74,8 @@ class BrokerAddress:
             options["user_credentials"] = self.credentials
         if self.user:
             options |= {"user": self.user, "password": self.password}
+        elif self.password_file:
+            options |= {"user": _word(self.user_file), "password": _word(self.password_file)}
         tls = self.tls()
         if tls is not None:
             options["tls"] = tls
@@ -106,3 +114,11 @@ class BrokerAddress:
             raise ValueError(
                 f"{self.credentials} is no .creds file, which has a NATS USER JWT and a USER NKEY SEED"
             )
+
+
+def _word(path: str) -> str:
+    """What is in a file, without the line end that an editor leaves. Raises ValueError."""
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} can't be read: {error}") from error

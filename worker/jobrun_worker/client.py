@@ -95,11 +95,10 @@ class LastingClient(Client):
                 await super().close()
 
     async def _connect_to_server(self, s: Any) -> None:
-        """What the library calls for each attempt: with authority and certificate as they are now (Kubernetes renews a
-        mounted Secret in place). Files that can't be read for the moment leave the ones that were."""
+        """What the library calls for each attempt: with the files of the login as they are now (Kubernetes renews a
+        mounted Secret in place). What can't be read for the moment leaves what was."""
         with contextlib.suppress(ValueError):
-            if (tls := self.address.tls()) is not None:
-                self.options["tls"] = tls
+            self.options |= self.address.login()
         await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:

@@ -67,6 +67,10 @@ class WorkerSettings:
     """Path of the certificate to show to the broker, where it wants one."""
     nats_tls_key: str = ""
     """Path of that certificate's key."""
+    nats_user_file: str = ""
+    """Path of a file with the user, instead of ``nats_user``."""
+    nats_password_file: str = ""
+    """Path of a file with that user's password."""
 
     @property
     def slots(self) -> int:
@@ -83,6 +87,8 @@ class WorkerSettings:
             self.nats_tls_ca,
             self.nats_tls_cert,
             self.nats_tls_key,
+            self.nats_user_file,
+            self.nats_password_file,
         )
 
     def to_env(self) -> dict[str, str]:

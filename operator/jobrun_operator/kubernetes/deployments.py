@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 from jobrun_operator.api import JobRun
 from jobrun_operator.engine.ports import Secrets, WorkersState
@@ -72,7 +73,7 @@ class DeploymentWorkers:
             await self._apply_replicas(run, stored, replicas)
 
     async def observe(self, uid: str) -> WorkersState:
-        return workers_state(self._deployments.get(uid), self._pods.get(uid))
+        return workers_state(self._deployments.get(uid), self._pods.get(uid), datetime.now(UTC))
 
     async def remove(self, uid: str) -> None:
         stored = self._stored(uid)

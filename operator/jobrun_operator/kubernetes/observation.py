@@ -8,6 +8,7 @@ can't either (one may be about to be created). So both are looked at, and the la
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from jobrun_operator.engine.ports import WorkersState
@@ -26,13 +27,16 @@ _HOPELESS = {
 }
 """Reasons for which a container waits that do not pass without somebody doing something."""
 
+_LONGEST_UNREADY = timedelta(minutes=1)
+"""For which a worker may be up without being let in by the broker: it starts in a second or two."""
+
 _LONGEST_MESSAGE = 300
 
 
 def workers_state(
-    deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]
+    deployments: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], now: datetime
 ) -> WorkersState:
-    """Of the Deployment of a run (there is one, or none) and of its pods."""
+    """Of the Deployment of a run (there is one, or none) and of its pods, at ``now``."""
     alive = [pod for pod in pods if _status(pod).get("phase") not in ("Succeeded", "Failed")]
     desired = least = 0
     error = ""
@@ -47,11 +51,13 @@ def workers_state(
             least = max(least, min(1, desired + int(status.get("observedGeneration", 0))))
         error = error or _refusal(status)
     ready = sum(_is_ready(pod) for pod in alive)
+    if not (error or ready):
+        error = next(filter(None, (_why_waiting(pod) or _why_unready(pod, now) for pod in alive)), "")
     return WorkersState(
         desired=desired,
         running=max(len(alive), least),
         ready=min(ready, desired) if desired else 0,
-        error=error if error or ready else next(filter(None, map(_why_waiting, alive)), ""),
+        error=error,
     )
 
 
@@ -108,6 +114,29 @@ def _why_waiting(pod: Mapping[str, Any]) -> str:
         ):
             return _shortened(f"pod {pod['metadata']['name']} is not scheduled: {condition['message']}")
     return ""
+
+
+def _why_unready(pod: Mapping[str, Any], now: datetime) -> str:
+    """That it is up and has not got to its work for long: mostly the broker does not let it in."""
+    status = _status(pod)
+    since = [
+        one["lastTransitionTime"]
+        for one in status.get("conditions") or []
+        if one.get("type") == "Ready" and one.get("status") == "False" and one.get("lastTransitionTime")
+    ]
+    for container in status.get("containerStatuses") or []:
+        started = ((container.get("state") or {}).get("running") or {}).get("startedAt")
+        if not started:
+            return ""
+        since.append(started)
+    if not since or pod["metadata"].get("deletionTimestamp"):
+        return ""
+    if now - max(map(datetime.fromisoformat, since)) < _LONGEST_UNREADY:
+        return ""
+    name = pod["metadata"]["name"]
+    return _shortened(
+        f"pod {name} is up and not ready for over a minute: its log says why (kubectl logs {name})"
+    )
 
 
 def _shortened(text: str) -> str:

@@ -123,7 +123,7 @@ def _pod(run: JobRun, place: WorkerPlace, labels: Mapping[str, str], keys: froze
     settings = _settings(run, place, keys)
     containers = list(pod.get("containers") or [])
     given: Object = next((one for one in containers if one.get("name") == WORKER_CONTAINER), {})
-    worker = _container(run, given, settings, secret, keys)
+    worker = _container(run, given, settings, secret)
     pod["containers"] = [worker, *(one for one in containers if one.get("name") != WORKER_CONTAINER)]
     pod["volumes"] = _volumes(pod, given, secret)
     pod.setdefault("automountServiceAccountToken", False)
@@ -145,6 +145,9 @@ def _settings(run: JobRun, place: WorkerPlace, keys: frozenset[str]) -> WorkerSe
     files: dict[str, Any] = {}
     if CREDENTIALS_KEY in keys:
         files["nats_credentials"] = f"{CREDENTIALS_PATH}/{CREDENTIALS_KEY}"
+    elif {USER_KEY, PASSWORD_KEY} <= keys:
+        files["nats_user_file"] = f"{CREDENTIALS_PATH}/{USER_KEY}"
+        files["nats_password_file"] = f"{CREDENTIALS_PATH}/{PASSWORD_KEY}"
     if CA_KEY in keys:
         files["nats_tls_ca"] = f"{CREDENTIALS_PATH}/{CA_KEY}"
     if {CERT_KEY, CERT_KEY_KEY} <= keys:
@@ -160,16 +163,10 @@ def _settings(run: JobRun, place: WorkerPlace, keys: frozenset[str]) -> WorkerSe
     )
 
 
-def _container(
-    run: JobRun, given: Mapping[str, Any], settings: WorkerSettings, secret: str, keys: frozenset[str]
-) -> Object:
+def _container(run: JobRun, given: Mapping[str, Any], settings: WorkerSettings, secret: str) -> Object:
     env: list[Object] = [{"name": name, "value": value} for name, value in sorted(settings.to_env().items())]
-    # The worker's name in results is its pod's; the password is by reference, never in the Deployment.
+    # The worker's name in results is its pod's.
     env.append({"name": f"{ENV_PREFIX}WORKER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})
-    if {USER_KEY, PASSWORD_KEY} <= keys and CREDENTIALS_KEY not in keys:
-        for field, key in (("USER", USER_KEY), ("PASSWORD", PASSWORD_KEY)):
-            source = {"secretKeyRef": {"name": secret, "key": key}}
-            env.append({"name": f"{ENV_PREFIX}NATS_{field}", "valueFrom": source})
     mounts = list(given.get("volumeMounts") or [])
     if secret:
         mounts.append({"name": _CREDENTIALS_VOLUME, "mountPath": CREDENTIALS_PATH, "readOnly": True})

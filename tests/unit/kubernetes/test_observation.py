@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from jobrun_operator.engine.ports import WorkersState
 from jobrun_operator.kubernetes.observation import kept_of_pod, workers_state
 
 Object = dict[str, Any]
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
 def deployment(
@@ -64,8 +66,8 @@ def pod(
     ],
 )
 def test_numbers(deployments: list[Object], pods: list[Object], expected: WorkersState) -> None:
-    assert workers_state(deployments, pods) == expected
-    assert workers_state(deployments, [kept_of_pod(one) for one in pods]) == expected
+    assert workers_state(deployments, pods, NOW) == expected
+    assert workers_state(deployments, [kept_of_pod(one) for one in pods], NOW) == expected
 
 
 REFUSED = {
@@ -90,7 +92,35 @@ REFUSED = {
     ],
 )
 def test_why_not(deployments: list[Object], pods: list[Object], says: str) -> None:
-    error = workers_state(deployments, pods).error
+    error = workers_state(deployments, pods, NOW).error
+    assert says in error if says else not error
+
+
+def unready(*, ready_lost: str, started: str | None = None, leaving: bool = False) -> Object:
+    made = pod(ready=False, leaving=leaving)
+    made["status"]["conditions"][0]["lastTransitionTime"] = f"2026-01-01T{ready_lost}Z"
+    state = {"running": {"startedAt": f"2026-01-01T{started}Z"}} if started else {"waiting": {"reason": "X"}}
+    made["status"]["containerStatuses"] = [{"name": "worker", "state": state}]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("pods", "says"),
+    [
+        (
+            [unready(ready_lost="11:58:59", started="11:58:00")],
+            "pod a-1 is up and not ready for over a minute",
+        ),
+        ([unready(ready_lost="11:59:01", started="11:00:00")], ""),
+        # Its image took long, or it was started again: that is not its being up.
+        ([unready(ready_lost="11:00:00", started="11:59:01")], ""),
+        ([unready(ready_lost="11:00:00")], ""),
+        ([unready(ready_lost="11:00:00", started="11:00:00", leaving=True)], ""),
+        ([unready(ready_lost="11:00:00", started="11:00:00"), pod()], ""),
+    ],
+)
+def test_up_and_never_ready(pods: list[Object], says: str) -> None:
+    error = workers_state([deployment(2)], [kept_of_pod(one) for one in pods], NOW).error
     assert says in error if says else not error
 
 

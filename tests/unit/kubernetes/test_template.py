@@ -123,13 +123,17 @@ def test_a_mount_of_its_own_on_tmp() -> None:
     assert [one["name"] for one in pod(made)["volumes"]] == ["big"]
 
 
-def test_passwords_only_by_reference() -> None:
+def test_a_login_is_read_from_the_mounted_secret() -> None:
+    """And again at each connection, which the environment could not be."""
     place = WorkerPlace("nats://nats:4222", nats_secret="login")  # noqa: S106
     made = deployment(run(), place, ("username", "password"))
-    assert environment(made)["JOBRUN_NATS_PASSWORD"] == {"secretKeyRef": {"name": "login", "key": "password"}}
-    with_file = deployment(run(), place, ("username", "password", "nats.creds"))
-    assert "JOBRUN_NATS_PASSWORD" not in environment(with_file)
-    assert "JOBRUN_NATS_CREDENTIALS" in environment(with_file)
+    assert environment(made)["JOBRUN_NATS_USER_FILE"] == f"{template.CREDENTIALS_PATH}/username"
+    assert environment(made)["JOBRUN_NATS_PASSWORD_FILE"] == f"{template.CREDENTIALS_PATH}/password"
+    (volume,) = (one for one in pod(made)["volumes"] if "secret" in one)
+    assert volume["secret"] == {"secretName": "login"}
+    with_creds = deployment(run(), place, ("username", "password", "nats.creds"))
+    assert "JOBRUN_NATS_PASSWORD_FILE" not in environment(with_creds)
+    assert "JOBRUN_NATS_CREDENTIALS" in environment(with_creds)
 
 
 REPLACES: dict[str, Object] = {

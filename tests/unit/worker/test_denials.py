@@ -69,6 +69,7 @@ def test_another_connection_is_another_matter() -> None:
             BrokerAddress("nats://x", user="ann", password="hunter2"),  # noqa: S106  # no secret
             "JOBRUN_NATS_USER (ann) and JOBRUN_NATS_PASSWORD",
         ),
+        (BrokerAddress("nats://x", user_file="/u", password_file="/p"), "check /u and /p, and the user"),  # noqa: S106
         (BrokerAddress("nats://x", credentials="/a.creds"), "JOBRUN_NATS_CREDENTIALS names (/a.creds)"),
         (
             BrokerAddress("nats://x", tls_cert="/a.crt", tls_key="/a.key"),
