@@ -47,8 +47,9 @@ class OperatorSettings:
     stream_replicas: int = 1
     """Copies of each stream in a broker cluster: 1, 3 or 5."""
     work_max_bytes: int = 1 << 26
-    """Bytes that the unfinished tasks of one run may take at the broker, which reserves them for each run until it is
-    cleaned up. Releasing holds while they are used up; what a handler returns is not in them."""
+    """Bytes that the unfinished tasks of one run may take at the broker, which reserves them, or fewer where all of its
+    tasks take less, until the run is Completed. Releasing holds while they are used up; what a handler returns is not
+    in them."""
     worker_nats_url: str = ""
     """Where the broker is for workers, if they reach it by another address; empty: nats_url."""
     worker_nats_secret: str = ""

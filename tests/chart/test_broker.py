@@ -412,6 +412,14 @@ async def test_has_room_for_as_many_runs_as_the_values_say(operator: Operator) -
     assert len(await operator.ownership.owned()) == 140
 
 
+async def test_has_room_for_many_small_runs(operator: Operator) -> None:
+    await operator.streams.provision_installation()
+    for number in range(200):
+        run = RunRef("team", f"run-{number}", f"{UID[:-4]}{number:04}")
+        await operator.streams.provision(run, SourceSummary(1000, "sha256:0", size=100_000))
+    assert len(await operator.ownership.owned()) == 200
+
+
 async def test_stores_durably_within_its_limits(broker: ChartBroker) -> None:
     status, body = await asyncio.to_thread(get, broker.monitor, "/varz")
     assert status == 200

@@ -141,6 +141,9 @@ class MemoryBroker:
         await self._call(f"results_dropped {uid}")
         self._run(uid).keeps_results = False
 
+    async def all_done(self, uid: str) -> None:
+        await self._call(f"all_done {uid}")
+
     async def delete(self, uid: str) -> None:
         await self._call(f"delete {uid}")
         if uid in self._runs:

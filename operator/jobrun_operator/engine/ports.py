@@ -7,7 +7,7 @@ else. One conformance suite a port runs against its in-memory and its real imple
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jobrun_operator.api import JobRun, JobRunStatus
@@ -36,6 +36,8 @@ class SourceSummary:
     """``sha256:<hex>`` of the payloads in order, each preceded by its length (8 bytes, big-endian)."""
     version: str = ""
     """The store's own proof of identity (object digest, strong ETag); empty where there is none."""
+    size: int | None = field(default=None, compare=False)
+    """Bytes of all payloads together; None where that is not known."""
 
 
 class TaskSource(Protocol):
@@ -234,6 +236,10 @@ class WorkStreams(Protocol):
 
     async def results_dropped(self, uid: str) -> None:
         """Note for good that results of this run were not kept for a while: ``Depth.keeps_results`` is false then."""
+        ...
+
+    async def all_done(self, uid: str) -> None:
+        """No task will come any more: give back the room that was set aside for them."""
         ...
 
     async def delete(self, uid: str) -> None:

@@ -474,6 +474,15 @@ class RunEngine:
             self._untold = Fault(Reason.BROKER_UNAVAILABLE, str(error))
         else:
             self._untold = None
+            if transition.phase == Phase.COMPLETED:
+                await self._give_back_room()
+
+    async def _give_back_room(self) -> None:
+        """Tried once: clean-up gives it back as well."""
+        try:
+            await self._ports.streams.all_done(self.ref.uid)
+        except JobRunError as error:
+            log.debug("%s/%s: room is not given back yet: %s", self.ref.namespace, self.ref.name, error)
 
     @property
     def _stream(self) -> str:

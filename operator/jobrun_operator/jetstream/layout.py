@@ -28,6 +28,13 @@ KEEPS_RESULTS = {"jobrun-keeps-results": "true"}
 NO_RESULTS = {"jobrun-keeps-results": "false"}
 """Whether there is a result for each success: true only where they were kept from the first task on."""
 
+_TASK_OVERHEAD = 512
+"""Bytes that a task takes at the broker beyond its payload, at most: subject, headers of a batch, the record."""
+
+_LEAST_ROOM = 1 << 16
+NO_ROOM = 1
+"""Of a stream that nothing is to be stored in; 0 would be no bound."""
+
 _DIGITS = 20
 """As many a sequence has at most; nothing longer is a count of ours."""
 
@@ -43,7 +50,8 @@ class LayoutSettings:
     names: Names = field(default_factory=Names)
     replicas: int = 1
     work_max_bytes: int = 64 << 20
-    """Of one run's unfinished tasks; the broker reserves as much for each run. -1: no bound, and none reserved."""
+    """Of one run's unfinished tasks; the broker reserves as much, or what all tasks of the run take. -1: no bound, and
+    none reserved."""
     out_max_bytes: int = -1
     events_max_bytes: int = 256 << 20
     """Of the audit stream, reserved as well."""
@@ -64,20 +72,27 @@ def metadata(
         "jobrun-source-count": str(source.count),
         "jobrun-source-digest": source.digest,
         "jobrun-source-version": source.version,
+        "jobrun-source-size": "" if source.size is None else str(source.size),
         **(KEEPS_RESULTS if keeps_results else NO_RESULTS),
     }
 
 
 def source_of(meta: Mapping[str, str]) -> SourceSummary | None:
     """The source that a stream was made for; None where the metadata is not ours."""
-    count = meta.get("jobrun-source-count", "")
-    if not (count.isascii() and count.isdigit() and len(count) < _DIGITS):
+    count = _number(meta, "jobrun-source-count")
+    if count is None:
         return None
     return SourceSummary(
-        count=int(count),
+        count=count,
         digest=meta.get("jobrun-source-digest", ""),
         version=meta.get("jobrun-source-version", ""),
+        size=_number(meta, "jobrun-source-size"),
     )
+
+
+def _number(meta: Mapping[str, str], key: str) -> int | None:
+    text = meta.get(key, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else None
 
 
 def keeps_results(meta: Mapping[str, str]) -> bool:
@@ -85,7 +100,17 @@ def keeps_results(meta: Mapping[str, str]) -> bool:
     return meta.get("jobrun-keeps-results") == "true"
 
 
-def work_stream(settings: LayoutSettings, uid: str, meta: Mapping[str, str]) -> dict[str, Any]:
+def work_room(settings: LayoutSettings, source: SourceSummary) -> int:
+    """Bytes to set aside for unfinished tasks: no more than all of the run's tasks take. -1: no bound, and none set
+    aside."""
+    if settings.work_max_bytes < 0 or source.size is None:
+        return settings.work_max_bytes
+    return min(settings.work_max_bytes, _LEAST_ROOM + source.size + source.count * _TASK_OVERHEAD)
+
+
+def work_stream(
+    settings: LayoutSettings, uid: str, source: SourceSummary, meta: Mapping[str, str]
+) -> dict[str, Any]:
     """``meta``: of ``metadata``."""
     names = settings.names
     return {
@@ -94,7 +119,7 @@ def work_stream(settings: LayoutSettings, uid: str, meta: Mapping[str, str]) -> 
         "retention": "workqueue",  # a task leaves its stream when it is acked, and only then
         "storage": "file",
         "discard": "new",  # a full stream refuses; it never forgets a task
-        "max_bytes": settings.work_max_bytes,
+        "max_bytes": work_room(settings, source),
         "num_replicas": settings.replicas,
         "allow_atomic": True,
         "allow_direct": True,

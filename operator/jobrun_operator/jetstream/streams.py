@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from jobrun_operator.engine.ports import RunRef, SourceSummary
 from jobrun_operator.jetstream import layout
@@ -35,7 +37,7 @@ class JetStreamWorkStreams:
         meta = layout.metadata(self._settings, run, source, keeps_results=keeps_results)
         await self._make.stream(layout.out_stream(self._settings, run.uid, meta))
         await self.rebuild_counters(run.uid)
-        await self._make.stream(layout.work_stream(self._settings, run.uid, meta))
+        await self._make.stream(layout.work_stream(self._settings, run.uid, source, meta))
         await self._make.consumer(self._names.work_stream(run.uid), layout.workers_consumer(self._settings))
 
     async def pause(self, uid: str, *, paused: bool) -> None:
@@ -55,10 +57,17 @@ class JetStreamWorkStreams:
             )
 
     async def results_dropped(self, uid: str) -> None:
+        await self._change(uid, lambda config: {"metadata": config.get("metadata", {}) | layout.NO_RESULTS})
+
+    async def all_done(self, uid: str) -> None:
+        if self._settings.work_max_bytes >= 0:
+            await self._change(uid, lambda _: {"max_bytes": layout.NO_ROOM})
+
+    async def _change(self, uid: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Of what is set for a run's work stream."""
         stream = self._names.work_stream(uid)
         config = (await self._js.api(f"STREAM.INFO.{stream}"))["config"]
-        config["metadata"] = config.get("metadata", {}) | layout.NO_RESULTS
-        await self._js.api(f"STREAM.UPDATE.{stream}", config)
+        await self._js.api(f"STREAM.UPDATE.{stream}", config | change(config))
 
     async def delete(self, uid: str) -> None:
         # Outcomes last: what is left without a place for its outcome must not be taken any more.

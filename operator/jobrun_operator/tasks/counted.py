@@ -22,7 +22,7 @@ class CountedSource:
 
     async def scan(self) -> SourceSummary:
         digest = hashlib.sha256(f"count:{self._count}".encode()).hexdigest()
-        return SourceSummary(self._count, f"sha256:{digest}")
+        return SourceSummary(self._count, f"sha256:{digest}", size=self._count * len(_payload(self._count)))
 
     async def is_unchanged(self, known: SourceSummary) -> bool:
         return await self.scan() == known
@@ -30,5 +30,9 @@ class CountedSource:
     async def read(self, start: int) -> AsyncIterator[Sequence[bytes]]:
         for first in range(start, self._count, MAX_TASKS):
             after = min(first + MAX_TASKS, self._count)
-            yield [b'{"index": %d}' % index for index in range(first, after)]
+            yield [_payload(index) for index in range(first, after)]
             await asyncio.sleep(0)
+
+
+def _payload(index: int) -> bytes:
+    return b'{"index": %d}' % index

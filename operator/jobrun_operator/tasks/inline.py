@@ -30,7 +30,7 @@ class InlineSource:
             raise SourceError(WHERE, "there is no task in it")
         tally = Tally(WHERE)
         tally.add(payloads)
-        return SourceSummary(tally.count, tally.digest())
+        return SourceSummary(tally.count, tally.digest(), size=tally.size)
 
     async def is_unchanged(self, known: SourceSummary) -> bool:
         found = await self.scan()

@@ -136,7 +136,7 @@ class StreamedSource:
                     marks.append(tally.mark())
         if not tally.count:
             raise SourceError(self._stream.name, "there is no task in it")
-        return SourceSummary(tally.count, tally.digest(), opened.version), marks
+        return SourceSummary(tally.count, tally.digest(), opened.version, tally.size), marks
 
     async def _chunks(self, opened: OpenBytes, skip: int) -> AsyncGenerator[Sequence[bytes]]:
         """Where they end depends on the tasks alone, and not on the pieces in which the bytes come."""

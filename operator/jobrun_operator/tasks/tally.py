@@ -23,6 +23,8 @@ class Tally:
         self._max_tasks = max_tasks
         self._hash = hashlib.sha256()
         self.count = 0
+        self.size = 0
+        """Bytes of all payloads together."""
 
     def add(self, payloads: Sequence[bytes]) -> None:
         """Raises SourceError past the most tasks that a run may have."""
@@ -32,8 +34,10 @@ class Tally:
                 self._name,
                 f"more than {self._max_tasks:,} tasks, which is the most for one run; split the data",
             )
-        lengths = map(_length, map(len, payloads))
-        self._hash.update(b"".join(chain.from_iterable(zip(lengths, payloads, strict=True))))
+        lengths = list(map(len, payloads))
+        self.size += sum(lengths)
+        pairs = zip(map(_length, lengths), payloads, strict=True)
+        self._hash.update(b"".join(chain.from_iterable(pairs)))
 
     def digest(self) -> str:
         return f"sha256:{self._hash.hexdigest()}"

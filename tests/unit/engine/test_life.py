@@ -37,6 +37,7 @@ async def test_a_run_completes() -> None:
     assert status.is_true("Complete")
     assert status.is_true("Finished")
     assert status.is_true("Ready")
+    assert r.broker.calls[-1] == f"all_done {UID}"
 
 
 async def test_while_it_runs_it_says_how_it_goes() -> None:
