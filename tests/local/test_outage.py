@@ -22,7 +22,8 @@ SPEC: dict[str, Any] = {
     "tasks": {"count": 400},
     "rate": {"tasks": 100, "periodSeconds": 1},
     "worker": {"python": "handlers:calls_a_partner"},
-    "retry": {"initialDelaySeconds": 1, "maxDelaySeconds": 1},
+    # With fewer, a task whose delays happen to be short uses them up before the outage is noticed, half a second later.
+    "retry": {"maxAttempts": 10, "initialDelaySeconds": 1, "maxDelaySeconds": 1},
     "circuitBreaker": {"openSeconds": 1},
 }
 
