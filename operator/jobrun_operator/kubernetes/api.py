@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -28,6 +28,7 @@ from jobrun_operator.errors import (
     NotAllowed,
     Refused,
 )
+from jobrun_operator.kubernetes.denials import Denials, Kind
 from jobrun_operator.metrics import OperatorMetrics
 
 JSON = "application/json"
@@ -88,8 +89,14 @@ class KubeApi:
         self._watcher = _client(configuration)
         self._watcher.rest_client.maxsize = _WITHOUT_LIMIT
         self._metrics = metrics
-        self.trouble = ""
+        self._denials = Denials()
+        self._silence = ""
         """Why the API could not be used at the last try; empty: it could."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the API can't be used, or what it does not let the operator do; empty: nothing of that."""
+        return self._silence or self._denials.trouble(monotonic())
 
     async def close(self) -> None:
         await self._client.close()
@@ -127,17 +134,18 @@ class KubeApi:
                     status = response.status
                     text = await response.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                self.trouble = f"the Kubernetes API does not answer ({_text(error)})"
-                raise ApiUnavailable(self.trouble) from error
+                self._silence = f"the Kubernetes API does not answer ({_text(error)})"
+                raise ApiUnavailable(self._silence) from error
             finally:
-                self._metrics.api_seconds.labels(method, _resource(path), status).observe(
+                self._metrics.api_seconds.labels(method, Kind.of(method, path).resource, status).observe(
                     monotonic() - started
                 )
             wait = _asked_wait(status, response.headers)
             if wait is None or tries == _MOST_TRIES or wait > _LONGEST_ASKED_WAIT:
                 break
             await asyncio.sleep(wait)
-        self.trouble = f"the Kubernetes API fails ({status})" if status >= 500 else ""
+        self._silence = _why_silent(status)
+        self._note(Kind.of(method, path), status, text)
         if status < 300:
             return _decoded(text)
         if status == 500 and content_type == APPLY and any(said in text for said in _REFUSED_APPLY):
@@ -161,7 +169,10 @@ class KubeApi:
             async with response:
                 if response.status >= 300:
                     async with asyncio.timeout(REQUEST_SECONDS):
-                        raise _error(response.status, await response.read(), f"watching {path}")
+                        text = await response.read()
+                    self._note(Kind.of("WATCH", path), response.status, text)
+                    raise _error(response.status, text, f"watching {path}")
+                self._note(Kind.of("WATCH", path), response.status, b"")
                 on_begin()
                 while True:
                     try:
@@ -178,6 +189,10 @@ class KubeApi:
                     yield event
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise ApiUnavailable(f"watching {path} was cut ({_text(error)})") from error
+
+    def _note(self, kind: Kind, status: int, text: bytes) -> None:
+        message = _message(text) if status == 403 else ""
+        self._denials.answered(kind, status, message, monotonic())
 
     async def _send(
         self,
@@ -220,13 +235,10 @@ def metadata(item: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _resource(path: str) -> str:
-    """For metrics: the plural, with its subresource: ``jobruns/status``."""
-    parts: Sequence[str] = path.strip("/").split("/")
-    parts = parts[2:] if parts[0] == "api" else parts[3:]
-    if len(parts) > 2 and parts[0] == "namespaces":
-        parts = parts[2:]
-    return "/".join([parts[0], *parts[2:3]]) if parts else "discovery"
+def _why_silent(status: int) -> str:
+    if status == 401:
+        return "the Kubernetes API does not know the operator (401): see to the token of its ServiceAccount"
+    return f"the Kubernetes API fails ({status})" if status >= 500 else ""
 
 
 def _asked_wait(status: int, headers: Mapping[str, str]) -> float | None:
@@ -245,11 +257,7 @@ def _decoded(text: bytes) -> Object:
 
 
 def _error(status: int, text: bytes, what: str) -> JobRunError:
-    try:
-        said = _decoded(text)
-        message = str(said.get("message") or said.get("object", {}).get("message") or "no message")
-    except ValueError:
-        message = text[:200].decode(errors="replace")
+    message = _message(text)
     if status in (401, 403) or _DENIED.match(message):
         return NotAllowed(f"the Kubernetes API does not allow this: {message}")
     if status == 404:
@@ -261,6 +269,14 @@ def _error(status: int, text: bytes, what: str) -> JobRunError:
     if status in (400, 413, 415, 422):
         return Refused(f"the Kubernetes API refuses this: {message}")
     return ApiUnavailable(f"the Kubernetes API failed ({status}): {message}")
+
+
+def _message(text: bytes) -> str:
+    try:
+        said = _decoded(text)
+        return str(said.get("message") or said.get("object", {}).get("message") or "no message")
+    except ValueError:
+        return text[:200].decode(errors="replace")
 
 
 def _text(error: BaseException) -> str:

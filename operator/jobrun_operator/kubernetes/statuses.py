@@ -1,7 +1,8 @@
 """The ``StatusWriter`` port: the status subresource, guarded by resourceVersion, within the write budget.
 
 A transition waits for its place in the budget. Progress is written when it is the run's turn, and else left for a later
-look: the run is then returned as it was, so that the engine knows what is stored.
+look: the run is then returned as it was, so that the engine knows what is stored. A status that is not allowed is tried
+again at longer and longer intervals.
 """
 
 from __future__ import annotations
@@ -12,21 +13,28 @@ from jobrun_operator.core import reporting
 from jobrun_operator.errors import Gone
 from jobrun_operator.kubernetes.api import KubeApi, Object, collection
 from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
+from jobrun_operator.kubernetes.restraint import Restraint
 
 
 class KubeStatuses:
     def __init__(self, api: KubeApi, budget: WriteBudget) -> None:
         self._api = api
         self._budget = budget
+        self._restraint = Restraint()
 
     async def write(self, run: JobRun, status: JobRunStatus) -> JobRun:
         ended = (
             status.phase is not None and status.phase.is_final
         )  # no later look would write what this one leaves
-        if ended or reporting.standing(run.status) != reporting.standing(status):
-            await self._budget.take(Urgency.TRANSITION)
-        elif not self._budget.may_show_progress(run.uid):
+        told = ended or reporting.standing(run.status) != reporting.standing(status)
+        if not told and (self._restraint.waits(run.uid) or not self._budget.may_show_progress(run.uid)):
             return run
+        with self._restraint.asking(run.uid):
+            if told:
+                await self._budget.take(Urgency.TRANSITION)
+            return await self._put(run, status)
+
+    async def _put(self, run: JobRun, status: JobRunStatus) -> JobRun:
         path = f"{_path(run)}/status"
         meta = {
             "name": run.name,
