@@ -51,7 +51,9 @@ def local() -> None:
     "--data-dir", type=_PATH, help="Keep the run here; the same command resumes it. Without: a fresh run."
 )
 @click.option(
-    "--results", type=_PATH, help="Write a JSON line per task here at the end; implies results.retain."
+    "--results",
+    type=_PATH,
+    help="Write a JSON line per task here at the end (-: to standard output); implies results.retain.",
 )
 @click.option(
     "--max-workers", type=click.IntRange(1, 1000), help="Worker processes at most (default: the cores)."
@@ -199,7 +201,7 @@ def _kept_run(command: Callable[..., None]) -> Callable[..., None]:
 
 @cli.command()
 @_kept_run
-@click.option("--output", "-o", type=_PATH, help="Write into this file (default: standard output).")
+@click.option("--output", "-o", type=_PATH, help="Write into this file (default, and -: standard output).")
 def results(run: RunChoice, output: Path | None) -> None:
     """Print how the tasks of a run ended: a JSON line each, in the order of index.
 

@@ -90,6 +90,11 @@ OPTIONS: tuple[Refusal, ...] = (
         with_options("--results", "."),
     ),
     Refusal(
+        "option: results over the manifest",
+        ("--results", "run.yaml is the manifest", "name another file"),
+        with_options("--results", "run.yaml"),
+    ),
+    Refusal(
         "option: data dir a file",
         ("--data-dir", "is a file, or below one: name a directory"),
         with_options(prepare=_file("data")),

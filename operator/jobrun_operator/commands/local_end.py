@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from rich.console import Console
 
 from jobrun_operator.api import ConditionType, JobRun, JobRunStatus, Phase
 from jobrun_operator.commands.local_input import LocalRunOptions
+from jobrun_operator.commands.result_file import ResultFile
 from jobrun_operator.core.reasons import Reason
-from jobrun_operator.errors import EnvironmentFault
+from jobrun_operator.core.summary import counted
 from jobrun_operator.jetstream.client import JetStream
-from jobrun_operator.jetstream.results import read_outcomes, result_line
+from jobrun_operator.jetstream.results import read_outcomes
 from jobrun_operator.local.progress import outcome, plain_line
 from jobrun_worker.wire import Names
 
@@ -29,9 +29,9 @@ async def finish(
 ) -> int:
     """The exit code of a run that has ended: 0 Completed, 1 Failed. ``first_error``: what to show of its failures."""
     completed, tasks = run.status.phase == Phase.COMPLETED, run.status.tasks
-    if options.results is not None:
-        lines = await write_results(run, js, options.results)
-        console.print(f"{lines:,} lines of results in {options.results}", soft_wrap=True)
+    if options.result_file is not None:
+        lines = await _write_results(run, js, options.result_file, console)
+        console.print(f"{counted(lines, 'line')} of results {options.result_file.name}", soft_wrap=True)
         if tasks is not None and (missing := tasks.succeeded + tasks.failed - lines) > 0:
             told = f"{missing:,} of the tasks have no line: they succeeded before --results was asked for"
             console.print(told, style="yellow", soft_wrap=True)
@@ -58,22 +58,10 @@ def interrupted(
     return 128 + number
 
 
-async def write_results(run: JobRun, js: JetStream, path: Path) -> int:
-    """Into a new file that takes the place of ``path`` when it is whole; returns its number of lines."""
+async def _write_results(run: JobRun, js: JetStream, file: ResultFile, console: Console) -> int:
     total = (run.status.source and run.status.source.count) or 0
-    new = path.with_name(f".{path.name}.new")
-    lines = 0
-    try:
-        with new.open("w", encoding="utf-8") as file:
-            async for ended in read_outcomes(js, Names(), run.uid, total):
-                file.write(json.dumps(result_line(ended), ensure_ascii=False) + "\n")
-                lines += 1
-        new.replace(path)
-    except OSError as error:
-        raise EnvironmentFault(f"--results: {path} can't be written: {error.strerror}") from error
-    finally:
-        new.unlink(missing_ok=True)
-    return lines
+    outcomes = read_outcomes(js, Names(), run.uid, total)
+    return await file.write(outcomes, on_wait=lambda message: console.print(message, soft_wrap=True))
 
 
 def _print_json(run: JobRun, options: LocalRunOptions) -> None:

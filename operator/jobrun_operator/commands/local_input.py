@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobrun_operator.api import JobRun
+from jobrun_operator.commands.result_file import ResultFile
 from jobrun_operator.errors import InputError
 from jobrun_operator.manifest import load_manifest, parse_manifest
 from jobrun_operator.tasks.files import DataFile, data_file
@@ -34,6 +35,16 @@ class LocalRunOptions:
     @property
     def most_workers(self) -> int:
         return self.max_workers or os.cpu_count() or 1
+
+    @property
+    def result_file(self) -> ResultFile | None:
+        """What ``--results`` names."""
+        return None if self.results is None else ResultFile("--results", self.results)
+
+    @property
+    def handlers(self) -> Path:
+        """Where handlers are imported from, and commands run."""
+        return self.manifest.parent.absolute()
 
     @property
     def resume_command(self) -> str:
@@ -85,8 +96,7 @@ def read_input(options: LocalRunOptions) -> LocalInput:
             f"{options.manifest}: spec.tasks.object",
             "there is no such object here: a local run has a broker of its own; give the data as a file with --tasks",
         )
-    if options.results is not None:
-        _check_results(options.results)
+    _check_results(options, run)
     return LocalInput(options, content, _completed(run, options), data)
 
 
@@ -102,11 +112,17 @@ def _completed(run: JobRun, options: LocalRunOptions) -> JobRun:
     return run.model_copy(update={"spec": run.spec.model_copy(update={"results": retained})})
 
 
-def _check_results(path: Path) -> None:
-    """Better now than at the end of a long run."""
-    if path.is_dir():
-        raise InputError("--results", f"{path} is a directory; name a file")
-    if not path.parent.is_dir():
-        raise InputError("--results", f"there is no directory {path.parent}; make it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise InputError("--results", f"{path} can't be written; check its permissions")
+def _check_results(options: LocalRunOptions, run: JobRun) -> None:
+    """Before anything is started: they can be written, and overwrite nothing that the run is made of."""
+    if options.result_file is None:
+        return
+    options.result_file.check()
+    worker, folder = run.spec.worker, options.handlers
+    module = folder.joinpath(*worker.python.partition(":")[0].split(".")) if worker.python else None
+    inputs = {
+        "the manifest": [options.manifest],
+        "the file of --tasks": [options.tasks] if options.tasks else [],
+        "the module of spec.worker.python": [module.with_suffix(".py")] if module else [],
+        "a file of spec.worker.exec": [folder / word for word in worker.exec.command] if worker.exec else [],
+    }
+    options.result_file.check_is_none_of(inputs, options.data_dir)

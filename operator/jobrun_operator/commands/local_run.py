@@ -66,7 +66,8 @@ def local_run(options: LocalRunOptions) -> int:
     """Run it; returns the exit code. Raises InputError (2) and EnvironmentFault (3)."""
     given = read_input(options)
     gc.freeze()  # what is imported stays: collections need not look at it, and releasing is held up for less
-    console = Output(stderr=options.json, highlight=False)
+    to_output = options.result_file is not None and options.result_file.is_standard_output
+    console = Output(stderr=options.json or to_output, highlight=False)
     with contextlib.ExitStack() as stack:
         root = options.data_dir
         if root is None:
@@ -146,7 +147,7 @@ class LocalRun:
 
     async def _check_handler(self, keeper: Keeper) -> None:
         settings = worker_settings(self._given.run, nats_url="-", ack_wait_seconds=ACK_WAIT_SECONDS)
-        await check_handler(settings, self._handlers, keeper)
+        await check_handler(settings, self._options.handlers, keeper)
 
     async def _is_to_retry(self, js: JetStream, run: JobRun) -> bool:
         """Whether a run that is complete goes on, since one of its dead letters is to be tried once more."""
@@ -160,11 +161,6 @@ class LocalRun:
             os._exit(128 + number)  # asked twice: the keeper ends what is left
         self._signal = number
         self._stop.set()
-
-    @property
-    def _handlers(self) -> Path:
-        """Where handlers are imported from."""
-        return self._options.manifest.parent.absolute()
 
     # --- what "kubectl apply" is on a cluster -----------------------------------------------------------
 
@@ -282,7 +278,7 @@ class LocalRun:
             settings_for,
             keeper=keeper,
             logs=self._directory.logs,
-            cwd=self._handlers,
+            cwd=self._options.handlers,
             max_workers=self._options.most_workers,
         )
 

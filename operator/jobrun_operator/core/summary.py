@@ -9,6 +9,11 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _RATE_UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86_400, "d"))
 
 
+def counted(number: int, what: str) -> str:
+    """ "1 line", "2,000 lines"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def percent(counts: Counts) -> str:
     """Ended tasks of all tasks, rounded down: 100% means all."""
     return f"{100 * counts.ended // counts.total if counts.total else 0}%"
