@@ -14,6 +14,7 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.summary import counted
 from jobrun_operator.jetstream.client import JetStream
 from jobrun_operator.jetstream.results import read_outcomes
+from jobrun_operator.local.interrupts import Interrupts
 from jobrun_operator.local.progress import outcome, plain_line
 from jobrun_worker.wire import Names
 
@@ -46,16 +47,16 @@ async def finish(
 
 
 def interrupted(
-    run: JobRun, newest: JobRunStatus, options: LocalRunOptions, console: Console, number: int
+    run: JobRun, newest: JobRunStatus, options: LocalRunOptions, console: Console, interrupts: Interrupts
 ) -> int:
-    """The exit code of a run that signal ``number`` has stopped, as a shell has it; ``newest``: as last seen."""
+    """The exit code of a run that a signal has stopped; ``newest``: as last seen."""
     console.print(plain_line(run.name, newest), soft_wrap=True)
     if options.data_dir is None:
         console.print("interrupted; without --data-dir nothing is kept: the next start is a fresh run")
     else:
         console.print(f"interrupted; go on with: {options.resume_command}", soft_wrap=True)
     _print_json(run, options)
-    return 128 + number
+    return interrupts.exit_code
 
 
 async def _write_results(run: JobRun, js: JetStream, file: ResultFile, console: Console) -> int:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -41,6 +39,7 @@ from jobrun_operator.jetstream.reports import JetStreamAudit, JetStreamLiveStatu
 from jobrun_operator.jetstream.retries import JetStreamRetries
 from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_operator.local.broker import EmbeddedBroker
+from jobrun_operator.local.interrupts import Interrupts
 from jobrun_operator.local.keeper import Keeper
 from jobrun_operator.local.lock import DataDirectory
 from jobrun_operator.local.preflight import check_handler
@@ -64,6 +63,7 @@ _DRAIN_SECONDS = 10.0
 
 def local_run(options: LocalRunOptions) -> int:
     """Run it; returns the exit code. Raises InputError (2) and EnvironmentFault (3)."""
+    interrupts = Interrupts()
     given = read_input(options)
     gc.freeze()  # what is imported stays: collections need not look at it, and releasing is held up for less
     to_output = options.result_file is not None and options.result_file.is_standard_output
@@ -74,42 +74,55 @@ def local_run(options: LocalRunOptions) -> int:
             temporary = tempfile.TemporaryDirectory(prefix="jobrun-", ignore_cleanup_errors=True)
             root = Path(stack.enter_context(temporary))
         directory = stack.enter_context(DataDirectory.open(root))
-        return asyncio.run(LocalRun(given, directory, console).main())
+        return asyncio.run(LocalRun(given, directory, console, interrupts).main())
 
 
 class LocalRun:
     """One invocation, from the data directory to the exit code."""
 
-    def __init__(self, given: LocalInput, directory: DataDirectory, console: Console) -> None:
+    def __init__(
+        self, given: LocalInput, directory: DataDirectory, console: Console, interrupts: Interrupts
+    ) -> None:
         self._given = given
         self._options = given.options
         self._directory = directory
         self._console = console
+        self._interrupts = interrupts
         self._store = RunStore(directory.path)
         self._stop = asyncio.Event()
+        self._leave = asyncio.Event()
         self._driving = False
         """The engine is at work: it is asked to stop, and not cancelled."""
-        self._signal = 0
+        self._has_driven = False
 
     async def main(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal, number)
+        self._interrupts.act = lambda: loop.call_soon_threadsafe(self._interrupt)
         running = asyncio.create_task(self._run())
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await end(stopping)
-        if not running.done() and not self._driving:
-            await end(running)
-            if running.cancelled():
-                self._console.print("interrupted before the run began")
-                return 128 + self._signal
+        leaving = asyncio.create_task(self._leave.wait())
+        try:
+            await asyncio.wait({running, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await end(leaving)
+            if not running.done():
+                await end(running)
+        finally:
+            self._interrupts.act = lambda: None  # it is at its end anyhow
+        if running.cancelled():
+            when = "after the run, before all was told" if self._has_driven else "before the run began"
+            self._console.print(f"interrupted {when}")
+            return self._interrupts.exit_code
         return await running
+
+    def _interrupt(self) -> None:
+        self._stop.set()
+        if not self._driving:
+            self._leave.set()
 
     async def _run(self) -> int:
         stored = self._stored_run()
         async with AsyncExitStack() as stack:
-            keeper = await Keeper.start(hold=[self._directory.fileno()])
+            temporary = self._directory.path if self._options.data_dir is None else None
+            keeper = await Keeper.start(hold=[self._directory.fileno()], remove=temporary)
             stack.push_async_callback(keeper.aclose)
             if stored is None or not _has_ended(stored):
                 await self._check_handler(keeper)
@@ -132,8 +145,9 @@ class LocalRun:
             run = stored or self._store.create(self._given.run)
             workers = self._workers(broker, keeper)
             stack.push_async_callback(workers.aclose, _DRAIN_SECONDS)
-            self._driving = True
+            self._driving = self._has_driven = True
             run, progress = await self._drive(run, js, workers, supervising)
+            self._driving = False
             if (refusal := local_end.refused_input(run)) is not None:
                 self._store.delete()  # nothing was released: with better input the directory can be used again
                 raise InputError("", refusal)
@@ -143,7 +157,7 @@ class LocalRun:
                 raise EnvironmentFault(
                     f"{self._directory.path} was removed or replaced while the run went on"
                 )
-            return local_end.interrupted(run, progress.status, self._options, self._console, self._signal)
+            return local_end.interrupted(run, progress.status, self._options, self._console, self._interrupts)
 
     async def _check_handler(self, keeper: Keeper) -> None:
         settings = worker_settings(self._given.run, nats_url="-", ack_wait_seconds=ACK_WAIT_SECONDS)
@@ -155,12 +169,6 @@ class LocalRun:
             return False
         retries = JetStreamRetries(js, LayoutSettings(installation=self._directory.installation))
         return run.uid in await retries.wanted()
-
-    def _on_signal(self, number: signal.Signals) -> None:
-        if self._stop.is_set():
-            os._exit(128 + number)  # asked twice: the keeper ends what is left
-        self._signal = number
-        self._stop.set()
 
     # --- what "kubectl apply" is on a cluster -----------------------------------------------------------
 

@@ -7,7 +7,7 @@ open. At its end, whether by a clean close, a crash or SIGKILL, the guardian kil
 marker, again and again until two looks in a row find none, and ends.
 
 It holds the descriptors that it is given until then: with the lock of the data directory among them, the
-next start waits until nothing of this one is alive.
+next start waits until nothing of this one is alive. A directory that is for this one run it removes then.
 
 Linux only, by ``/proc``: elsewhere nothing is found and nothing killed. A process that was started with an
 emptied environment, or overwrites it (as ``setproctitle`` does), is not found either.
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import asyncio
+    from pathlib import Path
 
 VARIABLE = "_JOBRUN_KEEPER"
 """Not among ``JOBRUN_*``: those are settings, which a worker does not hand down to the commands it runs."""
@@ -115,14 +116,15 @@ class Keeper:
         self._process = process
 
     @classmethod
-    async def start(cls, hold: Sequence[int] = ()) -> Keeper:
-        """``hold``: descriptors that stay open until everything marked is gone."""
+    async def start(cls, hold: Sequence[int] = (), remove: Path | None = None) -> Keeper:
+        """``hold``: descriptors that stay open until everything marked is gone; ``remove``: a directory to remove
+        then."""
         import asyncio  # here, so that the guardian itself stays small
 
         marker = new_marker()
         environ = {name: value for name, value in os.environ.items() if name != VARIABLE}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", __file__, marker),
+            *(sys.executable, "-I", "-S", __file__, marker, *([] if remove is None else [str(remove)])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
@@ -155,14 +157,18 @@ class Keeper:
         await self._process.wait()
 
 
-def main(marker: str) -> None:
+def main(marker: str, remove: str = "") -> None:
     # Its end is the end of the pipe alone: whoever ends a group of processes politely must not get it first.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 4096):
         pass
     sweep(marker)
+    if remove:
+        import shutil  # here, so that the guardian stays small until its end
+
+        shutil.rmtree(remove, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
