@@ -19,7 +19,8 @@ law (``scaling_service`` says how the service time is measured)::
 - A run that is neither gets no more workers: rounding and noise can't push it over the next whole number. A
   surplus below a tenth of the need, and below one replica, is kept: nor can they pull it down.
 - Never more than there are tasks for: ceil((outstanding + inflow * service_time) / concurrency).
-- Before there is a measure: ceil(outstanding / concurrency), a slot for each task.
+- Before there is a measure: ceil(outstanding / concurrency), a slot for each task. With a rate, what comes while a
+  worker starts counts too, as far as the tasks in hand have lasted already: what has lasted long will last longer yet.
 - One stays while the next task is likely to come before the window for scaling down is over: a worker that ends each
   task before the next look is needed all the same.
 
@@ -51,6 +52,8 @@ _CROWDED = 0.9
 """The share of the slots that must be busy for tasks in hand to be waiting for one."""
 _SURPLUS = 0.1
 """The tolerance of the HorizontalPodAutoscaler, applied downwards only."""
+_START_SECONDS = 5.0
+"""That a worker takes to be there, for one who is asked for ahead of time."""
 _ROUNDING = 1e-6
 
 
@@ -89,8 +92,11 @@ def recommend(settings: ScalingSettings, seen: Observation, service: ServiceTime
     behind = _behind(seen)
     busy = service.busy(_slots_in_use(settings, seen, behind), seen.completion_rate)
     overdue = _overdue(settings, seen, busy)
+    filling = 0.0
     if service.seconds is None:
-        wanted, reason = math.ceil(seen.outstanding / settings.concurrency), ScaleReason.UNMEASURED
+        filling = _filling(seen, service)
+        soon_held = seen.outstanding + filling
+        wanted, reason = math.ceil(soon_held / settings.concurrency), ScaleReason.UNMEASURED
     else:
         demand = _demand(settings, seen, behind, overdue) * service.seconds
         soon = min(_inflow(seen, behind) * service.seconds, max(0, seen.remaining))
@@ -99,9 +105,16 @@ def recommend(settings: ScalingSettings, seen: Observation, service: ServiceTime
         kept = min(seen.replicas, math.ceil(need + min(_SURPLUS * need, 1) - _ROUNDING))
         wanted, reason = max(1, enough, kept), ScaleReason.DRAIN
     present = max(1, seen.replicas)
-    if wanted > present and not behind and not overdue:
+    if wanted > present and not (behind or overdue or filling):
         return present, ScaleReason.KEEPING_UP
     return wanted, reason
+
+
+def _filling(seen: Observation, service: ServiceTime) -> float:
+    """Tasks that will come before a worker that is asked for now is there, on top of those that are being worked on."""
+    if seen.asked_rate is None or not seen.more_to_release:
+        return 0.0
+    return min(seen.release_rate * min(_START_SECONDS, service.age()), max(0, seen.remaining))
 
 
 def _behind(seen: Observation) -> bool:

@@ -74,6 +74,12 @@ class ServiceTime:
                 seconds = max(seconds, min(measured, bound))
         return ServiceTime(seconds, slots, slot_seconds, attempts, now)
 
+    def age(self) -> float:
+        """Seconds for which what holds a slot has held it, on average, while little has finished: how much longer it
+        will take is as likely more as less."""
+        held = self.slots + self.attempts
+        return self.slot_seconds / held if held > 0 else 0.0
+
     def pause(self, now: float) -> ServiceTime:
         """Nothing can be learned now: there is no reading, or no worker."""
         return replace(self, observed_at=now)

@@ -104,6 +104,13 @@ def test_a_worker_stays_while_tasks_come_that_it_ends_between_two_looks(rate: fl
     assert set(course.replicas(60, 590)) == {1}
 
 
+@pytest.mark.parametrize(("rate", "seconds"), [(2, 60.0), (10, 60.0), (1, 30.0)])
+def test_slow_tasks_find_their_worker_there_when_the_slots_are_full(rate: float, seconds: float) -> None:
+    """The rate is kept although a worker after the other is needed, and each takes 5 s to start."""
+    course = simulate(paced(rate, takes(seconds)), 121)
+    assert course.samples[-1].released >= 0.93 * 120 * rate
+
+
 def test_a_slow_rate_goes_to_zero_between_tasks() -> None:
     course = simulate(paced(1 / 60, takes(2.0)), 900)
     assert set(course.replicas(60, 900)) == {0, 1}
