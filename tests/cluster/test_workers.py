@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from jobrun_operator.errors import (
     TemporaryError,
 )
 from jobrun_operator.kubernetes.api import APPLY, KubeApi, Object
-from jobrun_operator.kubernetes.budget import WriteBudget
+from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
 from jobrun_operator.kubernetes.configs import KubeSecrets
 from jobrun_operator.kubernetes.deployments import SCALE, TEMPLATE, DeploymentWorkers
 from jobrun_operator.kubernetes.informer import Informer
@@ -64,12 +64,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(world: World) -> AsyncIterator[Rig]:
+async def rig(world: World, budget: WriteBudget | None = None) -> AsyncIterator[Rig]:
     api = RecordingApi(world)
     deployments = Informer(api, [f"/apis/apps/v1/namespaces/{world.namespace}/deployments"], UID_LABEL)
     pods = Informer(api, [f"/api/v1/namespaces/{world.namespace}/pods"], UID_LABEL, keep=kept_of_pod)
     workers = DeploymentWorkers(
-        api, deployments, pods, KubeSecrets(api), WriteBudget(100), WorkerPlace(world.broker.url)
+        api, deployments, pods, KubeSecrets(api), budget or WriteBudget(100), WorkerPlace(world.broker.url)
     )
     following = [asyncio.create_task(deployments.main()), asyncio.create_task(pods.main())]
     try:
@@ -172,6 +172,35 @@ async def test_one_that_another_operator_is_making_right_now(world: World) -> No
         await one.settled(run.uid, 2, running=2)
         (stored,) = world.deployments()
         assert set(owners(stored)) == {SCALE, TEMPLATE}
+
+
+class Queue(WriteBudget):
+    """The first who waits for a write does so while ``meanwhile`` happens."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(100)
+        self._meanwhile: list[Callable[[], Awaitable[None]]] = [meanwhile]
+
+    async def take(self, urgency: Urgency) -> None:
+        if self._meanwhile:
+            await self._meanwhile.pop()()
+        await super().take(urgency)
+
+
+async def test_one_that_another_operator_makes_and_scales_meanwhile_is_not_set_back(world: World) -> None:
+    run = await made(world)
+
+    async def meanwhile() -> None:
+        await other.workers.scale(run, 3)
+        await other.settled(run.uid, 3, running=3)
+
+    async with rig(world) as other, rig(world, Queue(meanwhile)) as late:
+        await late.workers.scale(run, 3)
+        await late.settled(run.uid, 3, running=3)
+        (stored,) = world.deployments()
+        assert stored["spec"]["replicas"] == 3
+        assert owners(stored)[SCALE] == {"replicas"}
+        assert [asked.replicas for asked in world.kubelet.asked] == [0, 3]
 
 
 async def test_removed_and_made_again(world: World) -> None:

@@ -30,6 +30,11 @@ log = logging.getLogger(__name__)
 SCALE, TEMPLATE = "jobrun-scale", "jobrun-template"
 """The two field managers."""
 
+_NO_VERSION = "1"
+"""The resource version that a Deployment is made with. Where there is none it does not matter; where there is one after
+all it can't be its version, and the apply conflicts instead of setting back what another operator has made and scaled
+meanwhile (source: Kubernetes, ``registry/generic/registry/store.go``, ``Update``)."""
+
 
 class DeploymentWorkers:
     """``deployments`` and ``pods`` are kept up to date by others."""
@@ -101,15 +106,26 @@ class DeploymentWorkers:
         except Gone:
             await self._budget.take(Urgency.SCALE)
             wanted["spec"]["replicas"] = 0
-            stored = await self._api.apply(path, wanted, manager=SCALE)
-            log.info("made Deployment %s of run %s/%s", metadata(stored)["name"], run.namespace, run.name)
-            stored = await self._apply_template(run, stored)
+            wanted["metadata"]["resourceVersion"] = _NO_VERSION
+            try:
+                stored = await self._api.apply(path, wanted, manager=SCALE)
+            except Conflict as error:
+                stored = await self._made_meanwhile(path, error)
+            else:
+                log.info("made Deployment %s of run %s/%s", metadata(stored)["name"], run.namespace, run.name)
+                stored = await self._apply_template(run, stored)
         if (metadata(stored).get("labels") or {}).get(template.UID_LABEL) != run.uid:
             raise Conflict(f"Deployment {metadata(stored)['name']} is not this run's; delete or rename it")
         if metadata(stored).get("deletionTimestamp"):
             raise Conflict(f"Deployment {metadata(stored)['name']} is being deleted; waiting for that")
         self._deployments.learn(stored)
         return stored
+
+    async def _made_meanwhile(self, path: str, conflict: Conflict) -> Object:
+        try:
+            return await self._api.get(path)
+        except Gone as error:
+            raise ApiUnavailable(f"the Deployment has changed meanwhile ({conflict})") from error
 
     async def _apply_template(self, run: JobRun, stored: Object) -> Object:
         manifest = template.deployment(run, self._place, await self._secret_keys(run))
