@@ -51,6 +51,20 @@ def test_after_its_end_the_same_command_goes_on_with_them(tmp_path: Path) -> Non
         assert run.processes() == []
 
 
+def test_results_asked_for_later_have_what_succeeds_from_then_on(tmp_path: Path) -> None:
+    with LocalRun(tmp_path / "run", SPEC | {"results": {"retain": False}}) as run:
+        first = run.start(["local", "run", "run.yaml", "--data-dir", "data"]).wait()
+        assert first.code == 0, first.said
+        dead(run, "retry", "6", "13")
+        run.edit(worker={"python": MENDED})
+        second = run.run()
+        assert (second.code, second.tasks["failed"]) == (0, len(SEVENTHS) - 2)
+        results = {line["index"]: (line["outcome"], line["output"]) for line in run.results()}
+        assert results[6] == ("Succeeded", 6)
+        assert sorted(results) == SEVENTHS
+        assert f"{COUNT - len(SEVENTHS)} of the tasks have no line" in second.stderr
+
+
 def test_one_that_fails_again_keeps_its_dead_letter(tmp_path: Path) -> None:
     with LocalRun(tmp_path / "run", SPEC) as run:
         run.run()

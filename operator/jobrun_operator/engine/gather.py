@@ -102,7 +102,7 @@ class Gatherer:
         if self._last is not None and not self._last.ends.failed:
             return NONE_ASKED
         try:
-            return await self._retrying.count(keep=depth.keeps_results) or NONE_ASKED
+            return await self._retrying.count() or NONE_ASKED
         except BrokerUnavailable:
             await self._read_ends(
                 depth, exact=False

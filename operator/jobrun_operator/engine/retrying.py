@@ -34,18 +34,22 @@ class Terms:
 
 
 class Retrying:
-    def __init__(self, run: RunRef, retries: Retries, charge: Callable[[int], None]) -> None:
-        """``charge`` is told of so many calls beside those of released tasks."""
+    def __init__(
+        self, run: RunRef, retries: Retries, charge: Callable[[int], None], keeps_results: Callable[[], bool]
+    ) -> None:
+        """``charge`` is told of so many calls beside those of released tasks; ``keeps_results``: by now, whatever
+        it was when the run began."""
         self._run = run
         self._retries = retries
         self._charge = charge
+        self._keeps_results = keeps_results
         self._asked: Asked | None = None
         self._opened = self._closed = False
         self._terms: Terms | None = None
         self._bucket = Bucket.empty(0.0)
         self._wake = asyncio.Event()
 
-    async def count(self, *, keep: bool) -> Asked | None:
+    async def count(self) -> Asked | None:
         """What is asked for, when all that has succeeded has taken the place of its dead letter.
 
         To be read before the dead letters are counted: one that is on its way out is counted here and there until then.
@@ -54,7 +58,7 @@ class Retrying:
             return None
         while True:
             asked = await self._retries.asked(self._run.uid)
-            if asked is None or not await self._retries.settle(self._run.uid, keep=keep):
+            if asked is None or not await self._retries.settle(self._run.uid, keep=self._keeps_results()):
                 break
         before = self._asked.deliveries if self._asked is not None else None
         self._asked, self._opened = asked, asked is not None
