@@ -24,6 +24,7 @@ from jobrun_operator.core.scaling import Observation
 from jobrun_operator.engine import view as views
 from jobrun_operator.engine.asked import limits_of
 from jobrun_operator.engine.breaking import Breaking
+from jobrun_operator.engine.draining import Draining
 from jobrun_operator.engine.ending import end
 from jobrun_operator.engine.gather import Reading
 from jobrun_operator.engine.looking import Looking
@@ -104,7 +105,7 @@ class RunEngine:
         self.run = run
         self.ref = RunRef(run.namespace, run.name, run.uid)
         self.done = asyncio.Event()
-        """Set when the run has ended, its status is written and no worker runs any more."""
+        """Set when the run has ended, its status is written and no worker runs any more that has to be waited for."""
         self._ports = ports
         self._settings = settings
         self._pace = pace or Pace()
@@ -144,6 +145,7 @@ class RunEngine:
         """Why the last transition could not be made."""
         self._conflicts = 0
         """In a row."""
+        self._draining = Draining()
 
     def update(self, run: JobRun) -> None:
         """The resource as it is now; acts at once."""
@@ -444,7 +446,8 @@ class RunEngine:
             await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)
         if self._staffing.fault is not known:
             self._wake.set()  # the run fails for it, at once
-        if views.phase_of(self.run).is_final and not workers.running and not workers.desired:
+        now = asyncio.get_running_loop().time()
+        if self._draining.is_over(views.phase_of(self.run), workers, now):
             self.done.set()
 
     def _observation(

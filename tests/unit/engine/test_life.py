@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from jobrun_operator.api import LimitedBy, Phase
+from jobrun_operator.engine.draining import MOST_SECONDS
 from support.engine_rig import UID, rig
+from support.memory_workers import MemoryWorkers
 from support.pace import worst_excess
 from support.release_rig import assert_exactly_once, now
 from support.virtual_time import until
@@ -142,6 +144,32 @@ async def test_no_edit_revives_a_failed_run() -> None:
         await until(lambda: now() > 200)
     assert r.phase == Phase.FAILED
     assert len(r.broker.stored) == stored
+
+
+async def test_a_complete_run_does_not_wait_for_ever_for_a_worker_that_stays() -> None:
+    """As a pod of a node that is lost does."""
+    r = rig()
+    r.workers = MemoryWorkers(clock=now, drain_delay=1e9)
+    r.labour.workers = r.workers
+    async with r.drive():
+        await r.reaches(Phase.COMPLETED)
+        ended = now()
+        await r.ends(seconds=300)
+        assert MOST_SECONDS <= now() - ended <= MOST_SECONDS + 10
+        assert (await r.workers.observe(UID)).running
+
+
+async def test_a_run_that_fails_waits_for_its_workers_which_may_be_at_a_task() -> None:
+    r = rig(1000, failurePolicy={"maxFailedTasks": 0}, retry={"maxAttempts": 1})
+    r.labour.fails = lambda index, attempt: True
+    r.workers = MemoryWorkers(clock=now, drain_delay=3600)
+    r.labour.workers = r.workers
+    async with r.drive():
+        await until(lambda: r.run.status.is_true("FailureTarget"))
+        began = now()
+        await r.reaches(Phase.FAILED, seconds=4000)
+        assert now() - began >= 3500
+        await r.ends()
 
 
 async def test_a_run_without_a_rate_is_done_as_fast_as_workers_are() -> None:

@@ -17,6 +17,7 @@ from jobrun_operator.errors import ApiUnavailable, BrokerUnavailable
 from support.engine_rig import EPOCH
 from support.fleet_rig import TOTAL, FleetRig, clock
 from support.memory_labour import Labour
+from support.memory_workers import MemoryWorkers
 from support.virtual_time import until
 
 
@@ -170,6 +171,17 @@ async def test_deleted_when_its_time_to_live_is_over() -> None:
         await until(lambda: "a" not in rig.runs.known, seconds=60)
         await until(lambda: "delete a" in rig.broker.calls)
         assert len(rig.fleet) == 0
+
+
+async def test_a_worker_that_stays_holds_up_neither_clean_up_nor_time_to_live() -> None:
+    rig = FleetRig(workers=MemoryWorkers(clock=clock, drain_delay=1e9))
+    rig.create("a", cleanupSecondsAfterFinished=10)
+    rig.create("b", ttlSecondsAfterFinished=30)
+    async with rig.going("a", "b"):
+        await until(lambda: "delete a" in rig.broker.calls, seconds=200)
+        await until(lambda: "b" not in rig.runs.known, seconds=200)
+        assert rig.phase("a") == Phase.COMPLETED
+        assert (await rig.workers.observe("a")).running
 
 
 async def test_one_that_can_not_be_freed_does_not_hold_up_the_others() -> None:
