@@ -181,10 +181,10 @@ class Queue(WriteBudget):
         super().__init__(100)
         self._meanwhile: list[Callable[[], Awaitable[None]]] = [meanwhile]
 
-    async def take(self, urgency: Urgency) -> None:
+    async def take(self, urgency: Urgency, *, within: float | None = None) -> None:
         if self._meanwhile:
             await self._meanwhile.pop()()
-        await super().take(urgency)
+        await super().take(urgency, within=within)
 
 
 async def test_one_that_another_operator_makes_and_scales_meanwhile_is_not_set_back(world: World) -> None:

@@ -239,7 +239,7 @@ class _Parts:
         )
         self.freshness = Freshness()
         refusals = Refusals(api, budget, events, lambda uid, fault: self.fleet.fail(uid, fault))
-        runs = KubeRuns(api, namespaces, refusals.refuse)
+        runs = KubeRuns(api, namespaces, refusals.refuse, budget)
         self.fleet = Fleet(
             ports,
             runs,

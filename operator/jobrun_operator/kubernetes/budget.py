@@ -13,6 +13,8 @@ import itertools
 from collections.abc import Callable
 from enum import IntEnum
 
+from jobrun_operator.errors import ApiUnavailable
+
 _SHARE_OF_PROGRESS = 0.7
 """Of the writes; the rest is kept for what is urgent."""
 
@@ -43,8 +45,15 @@ class WriteBudget:
         self._written: dict[str, float] = {}
         self._pruned_at = float("-inf")
 
-    async def take(self, urgency: Urgency) -> None:
-        """Return when one write may be made."""
+    async def take(self, urgency: Urgency, *, within: float | None = None) -> None:
+        """Return when one write may be made. Raises ApiUnavailable where that takes more than ``within`` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._take(urgency)
+        except TimeoutError as error:
+            raise ApiUnavailable("more urgent writes to the Kubernetes API come first") from error
+
+    async def _take(self, urgency: Urgency) -> None:
         if not self._queue and self._try():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -12,9 +12,13 @@ from jobrun_operator.api import API_VERSION, PLURAL, InvalidObject, JobRun
 from jobrun_operator.engine.ports import RunRef
 from jobrun_operator.errors import Conflict, Gone
 from jobrun_operator.kubernetes.api import Expired, KubeApi, Object, collection, metadata
+from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
 
 PAGE = 250
 """Runs that are read at a time."""
+
+DELETE_WITHIN = 30.0
+"""Seconds that a deletion waits for its turn to write; it is tried again, and who asks for it has more to do."""
 
 Refuse = Callable[[Object, InvalidObject], None]
 """Told of an object that the API server has stored and the models refuse."""
@@ -23,8 +27,9 @@ Refuse = Callable[[Object, InvalidObject], None]
 class KubeRuns:
     """``namespaces`` empty: of the whole cluster."""
 
-    def __init__(self, api: KubeApi, namespaces: Iterable[str], refuse: Refuse) -> None:
+    def __init__(self, api: KubeApi, namespaces: Iterable[str], refuse: Refuse, budget: WriteBudget) -> None:
         self._api = api
+        self._budget = budget
         self._paths = [collection(API_VERSION, PLURAL, namespace) for namespace in namespaces] or [
             collection(API_VERSION, PLURAL)
         ]
@@ -58,6 +63,7 @@ class KubeRuns:
         return found.get("uid") == run.uid and not found.get("deletionTimestamp")
 
     async def delete(self, run: JobRun) -> None:
+        await self._budget.take(Urgency.EVENT, within=DELETE_WITHIN)
         options = {"preconditions": {"uid": run.uid}, "propagationPolicy": "Background"}
         try:
             await self._api.request("DELETE", _path(run.namespace, run.name), body=options)
