@@ -174,6 +174,16 @@ async def test_one_that_another_operator_is_making_right_now(world: World) -> No
         assert set(owners(stored)) == {SCALE, TEMPLATE}
 
 
+async def test_a_change_of_the_worker_replaces_a_quarter_at_a_time(world: World) -> None:
+    run = await made(world)
+    async with rig(world) as one:
+        await one.workers.scale(run, 8)
+        await one.settled(run.uid, 8, running=8)
+        await world.apply(job_run(suspend=True, worker={"concurrency": 3}))
+        await one.workers.scale(world.run("backfill"), 8)
+        await one.settled(run.uid, 8, running=10)  # new ones, until they are ready
+
+
 class Queue(WriteBudget):
     """The first who waits for a write does so while ``meanwhile`` happens."""
 

@@ -117,7 +117,7 @@ def _range(low: int | None, high: int | None, unit: str) -> str:
 def _immutable() -> str:
     return (
         "All of `spec` but `spec.tasks` can be changed while a run goes on. A change of `rate` acts within a second; "
-        "a change of `worker` or `retry`\nrolls the workers.\n"
+        "a change of `worker` or `retry`\nrolls the workers, a quarter of them at a time.\n"
     )
 
 
