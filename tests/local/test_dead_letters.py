@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,27 @@ def test_results_asked_for_later_have_what_succeeds_from_then_on(tmp_path: Path)
         assert results[6] == ("Succeeded", 6)
         assert sorted(results) == SEVENTHS
         assert f"{COUNT - len(SEVENTHS)} of the tasks have no line" in second.stderr
+        read = jobrun("results", "run", "--data-dir", run.data)
+        assert (
+            f"{COUNT - len(SEVENTHS)} of {COUNT} tasks have no line: ended while results were not kept"
+            in read.stderr
+        )
+
+
+def test_the_way_to_what_failed_works(tmp_path: Path) -> None:
+    with LocalRun(tmp_path / "run", SPEC) as run:
+        said = run.run().stderr
+        assert "first failure: task " in said
+        command = said.partition("what failed, and why: ")[2].splitlines()[0].split()
+        assert command[:4] == ["jobrun", "dead", "list", "run"]
+        listed = jobrun(*command[1:], cwd=run.folder).stdout
+        assert "task 6 is a seventh" in listed
+        assert "first failure" not in run.run().stderr  # that was then
+    with LocalRun(tmp_path / "fresh", SPEC) as run:
+        said = run.start(["local", "run", "run.yaml", "--results", "results.jsonl"]).wait().stdout
+        command = shlex.split(said.partition("what failed, and why: ")[2].splitlines()[0])
+        found = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, check=True).stdout
+        assert len(found.splitlines()) == len(SEVENTHS)
 
 
 def test_one_that_fails_again_keeps_its_dead_letter(tmp_path: Path) -> None:

@@ -131,8 +131,8 @@ def _stored(choice: RunChoice, path: Path) -> KeptRun:
     count = stored.status.source.count if stored.status.source else None
     if count is None:
         raise InputError("--data-dir", f"the run in {path} has not begun: its tasks were never read")
-    keeps = stored.spec.results.retain
-    return KeptRun(stored.namespace, stored.name, stored.uid, "", "", count, keeps)
+    keeps, ended = stored.spec.results.retain, bool(stored.status.phase and stored.status.phase.is_final)
+    return KeptRun(stored.namespace, stored.name, stored.uid, "", "", count, keeps, ended)
 
 
 def say(text: str) -> None:

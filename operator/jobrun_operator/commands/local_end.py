@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 
 from rich.console import Console
@@ -17,6 +18,9 @@ from jobrun_operator.jetstream.results import read_outcomes
 from jobrun_operator.local.interrupts import Interrupts
 from jobrun_operator.local.progress import outcome, plain_line
 from jobrun_worker.wire import Names
+
+_FAILED = '"outcome": "Failed"'
+"""In a line of results."""
 
 
 def refused_input(run: JobRun) -> str | None:
@@ -40,10 +44,19 @@ async def finish(
     if tasks is not None and tasks.failed:
         if console.is_terminal and first_error:
             console.print(first_error, style="yellow", soft_wrap=True)  # the live view, which had it, is gone
-        if options.results is None:
-            console.print("with --results FILE each failed task has a line that says why", soft_wrap=True)
+        console.print(_where_failures_are(run, options), soft_wrap=True, markup=False)
     _print_json(run, options)
     return 0 if completed else 1
+
+
+def _where_failures_are(run: JobRun, options: LocalRunOptions) -> str:
+    """What to type to see what has failed, and why."""
+    if options.data_dir is not None:
+        command = shlex.join(["jobrun", "dead", "list", run.name, "--data-dir", str(options.data_dir)])
+        return f"what failed, and why: {command}"
+    if options.results is not None and options.results.is_file():
+        return f"what failed, and why: {shlex.join(['grep', _FAILED, str(options.results)])}"
+    return "with --data-dir, jobrun dead list shows what failed, and why; with --results FILE it is in there"
 
 
 def interrupted(

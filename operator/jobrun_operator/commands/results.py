@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jobrun_operator.commands.kept_run import RunChoice, open_run, say
 from jobrun_operator.commands.result_file import ResultFile
+from jobrun_operator.jetstream.kept import KeptRun
 from jobrun_operator.jetstream.results import read_outcomes
 
 
@@ -50,5 +51,13 @@ async def _results(options: ResultsOptions) -> int:
     if not opened.run.keeps_results:
         say("results.retain is off in this run: only its failed tasks have a line")
     elif lines < opened.run.total:
-        say(f"{lines:,} of {opened.run.total:,} tasks have ended so far")
+        say(_missing(opened.run, lines))
     return 0
+
+
+def _missing(run: KeptRun, lines: int) -> str:
+    if not run.has_ended:
+        return f"{lines:,} of {run.total:,} tasks have ended so far"
+    what = "task has" if run.total - lines == 1 else "tasks have"
+    why = "ended while results were not kept, or never"
+    return f"{run.total - lines:,} of {run.total:,} {what} no line: {why}"

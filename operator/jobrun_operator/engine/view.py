@@ -155,7 +155,8 @@ def _progress_fields(run: JobRun, view: View, counts: Counts, status: JobRunStat
     asked = run.spec.rate.fraction(counts.total) if run.spec.rate else None
     per_second = run.spec.rate_per_second(counts.total)
     goes_on = status.phase == Phase.RUNNING and not status.is_true(ConditionType.FAILURE_TARGET)
-    eta = summary.eta_seconds(counts, view.ended_per_second, per_second) if goes_on else None
+    foreseen = goes_on and view.hold is None
+    eta = summary.eta_seconds(counts, view.ended_per_second, per_second) if foreseen else None
     return {
         "tasks": TaskCounts(
             total=counts.total,

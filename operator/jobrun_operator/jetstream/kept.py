@@ -26,6 +26,8 @@ class KeptRun:
     """Tasks of the run."""
     keeps_results: bool
     """Whether outcomes of successes are kept as well."""
+    has_ended: bool = False
+    """It is known to have ended; a broker alone does not tell."""
 
 
 async def kept_runs(js: JetStream, names: Names) -> list[KeptRun]:

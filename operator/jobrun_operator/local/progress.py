@@ -17,12 +17,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from jobrun_operator.api import ConditionType, JobRun, JobRunStatus, Phase, TaskCounts
+from jobrun_operator.api import ConditionType, JobRun, JobRunStatus, LimitedBy, Phase, TaskCounts
 from jobrun_operator.core import summary
 from jobrun_operator.engine.ports import RunRef
 
 _PLAIN_SECONDS = 5.0
 """Between two plain lines, where nothing else has changed."""
+
+_LEAST_BAR = 10
 
 _PHASE_STYLES = {
     Phase.RUNNING: "bold cyan",
@@ -52,12 +54,16 @@ class Progress:
         self.status = run.status
         """The newest that was shown."""
         self.first_error = ""
-        """What went wrong first, in a line."""
+        """What went wrong first of this time, in a line."""
+        self._begun_before = run.status.start_time is not None
+        self._earlier_errors = list(run.status.last_errors)
         self._live = (
             Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         )
         self._printed_at = float("-inf")
         self._printed: tuple[object, ...] | None = None
+        self._told: list[str] = []
+        self._held = ""
 
     def __enter__(self) -> Progress:
         if self._live is not None:
@@ -75,15 +81,23 @@ class Progress:
     def show(self, status: JobRunStatus) -> None:
         self.status = status
         self._foretell(status)
-        if status.last_errors and not self.first_error:
-            first = min(status.last_errors, key=lambda error: (error.attempt, error.index))
-            self.first_error = (
-                f"first failure: task {first.index}, attempt {first.attempt}: {_one_line(first.error)}"
-            )
+        self._note_failures(status)
         if self._live is not None:
             self._live.update(self._view(status), refresh=True)
         else:
             self._print(status)
+
+    def _note_failures(self, status: JobRunStatus) -> None:
+        """What the first look at a run that is gone on with has found is of an earlier time."""
+        if self._begun_before and status.tasks is not None:
+            self._earlier_errors += status.last_errors
+            self._begun_before = False
+        errors = [error for error in status.last_errors if error not in self._earlier_errors]
+        if errors and not self.first_error:
+            first = min(errors, key=lambda error: (error.attempt, error.index))
+            self.first_error = (
+                f"first failure: task {first.index}, attempt {first.attempt}: {_one_line(first.error)}"
+            )
 
     def _foretell(self, status: JobRunStatus) -> None:
         """Say what will happen as soon as the number of tasks is known."""
@@ -101,52 +115,58 @@ class Progress:
     def _view(self, status: JobRunStatus) -> Group:
         tasks, said = status.tasks or TaskCounts(total=0), status.summary
         total, ended = tasks.total or 0, tasks.succeeded + tasks.failed
+        phase, width = status.phase or Phase.PENDING, self._console.width
+        name, done, numbers = self._name, (said and said.progress) or "0%", f"{ended:,}/{total:,}"
         head = Table.grid(padding=(0, 1))
-        head.add_row(
-            Text(self._name, style="bold"),
-            Text(
-                status.phase or Phase.PENDING, style=_PHASE_STYLES.get(status.phase or Phase.PENDING, "bold")
-            ),
-            ProgressBar(
-                total=max(1, total), completed=ended, width=max(10, min(40, self._console.width - 48))
-            ),
-            Text((said and said.progress) or "0%"),
-            Text(f"{ended:,}/{total:,}", style="dim"),
-        )
-        counts = Text("  ")
-        counts.append(
-            f"released {tasks.released:,}  waiting {tasks.waiting:,}  outstanding {tasks.outstanding:,}"
-        )
-        counts.append(f"  succeeded {tasks.succeeded:,}", style="green")
-        counts.append(f"  failed {tasks.failed:,}", style="red" if tasks.failed else "")
-        rows: list[Table | Text] = [head, counts]
+        cells: list[Text | ProgressBar] = [
+            Text(name, style="bold", no_wrap=True, overflow="ellipsis"),
+            Text(phase, style=_PHASE_STYLES.get(phase, "bold"), no_wrap=True),
+            Text(done, no_wrap=True),
+            Text(numbers, style="dim", no_wrap=True),
+        ]
+        room = width - sum(map(len, (name, phase, done, numbers))) - len(cells)
+        if room >= _LEAST_BAR:
+            bar = ProgressBar(total=max(1, total), completed=ended, width=min(40, room))
+            cells.insert(2, bar)
+        head.add_row(*cells)
+        counts = [
+            Text(f"released {tasks.released:,}"),
+            Text(f"waiting {tasks.waiting:,}"),
+            Text(f"outstanding {tasks.outstanding:,}"),
+            Text(f"succeeded {tasks.succeeded:,}", style="green"),
+            Text(f"failed {tasks.failed:,}", style="red" if tasks.failed else ""),
+        ]
+        rows: list[Table | Text] = [head, *_lines(counts, width)]
         if said is not None:
-            pace = Text(f"  rate {said.rate}  workers {said.workers}")
-            if status.limited_by is not None:
-                pace.append(f"  limited by {status.limited_by}", style="dim")
+            pace = [Text(f"rate {said.rate}"), Text(f"workers {said.workers}")]
+            if (limit := _limit(status)) is not None:
+                pace.append(Text(limit, style="dim"))
             if said.eta is not None:
-                pace.append(f"  time left {said.eta}")
-            rows.append(pace)
+                pace.append(Text(f"time left {said.eta}"))
+            rows += _lines(pace, width)
         rows += [Text(f"  {line}", style="yellow") for line in self._notes(status)]
         return Group(*rows)
 
     # --- without one ------------------------------------------------------------------------------------
 
     def _print(self, status: JobRunStatus) -> None:
-        notes = self._notes(status)
-        key = (status.phase, *notes)
+        held, notes = _hold(status), self._notes(status)
+        # That a hold is raised again, for longer, is no news that can't wait for the next line.
+        key = (status.phase, bool(held), *(note for note in notes if note != held))
         now = time.monotonic()
         if key == self._printed and now - self._printed_at < _PLAIN_SECONDS:
             return
-        fresh = [note for note in notes if self._printed is None or note not in self._printed]
-        self._printed, self._printed_at = key, now
+        fresh = [note for note in notes if note not in self._told]
+        if status.phase == Phase.RUNNING and self._held and not held:
+            fresh.append("the hold is over: the run goes on")
+        self._printed, self._printed_at, self._told, self._held = key, now, notes, held
         self.say(plain_line(self._name, status))
         for note in fresh:
             self.say(f"  {note}")
 
     def _notes(self, status: JobRunStatus) -> list[str]:
         """What is in the way, and the first task that was seen to fail: the others mostly say the same."""
-        notes = []
+        notes = [held] if (held := _hold(status)) else []
         ready = status.condition(ConditionType.READY)
         if ready is not None and not ready.is_true and status.phase == Phase.RUNNING:
             notes.append(f"{ready.reason}: {ready.message}")
@@ -156,6 +176,34 @@ class Progress:
         if self.first_error:
             notes.append(self.first_error)
         return notes
+
+
+def _hold(status: JobRunStatus) -> str:
+    """Why nothing is begun for a while, and until when; empty: that is not so."""
+    held = status.condition(ConditionType.HELD)
+    if held is None or not held.is_true or status.phase != Phase.RUNNING:
+        return ""
+    return f"held ({held.reason}) {_one_line(held.message, 400)}"
+
+
+def _limit(status: JobRunStatus) -> str | None:
+    """Why no more is released just now."""
+    if status.limited_by is None:
+        return None
+    if status.limited_by == LimitedBy.WAITING and not status.ready_replicas:
+        return "waits for a worker"
+    return f"limited by {status.limited_by}"
+
+
+def _lines(parts: list[Text], width: int) -> list[Text]:
+    """As many parts in a line as fit."""
+    lines = [Text("  ").append_text(parts[0])]
+    for part in parts[1:]:
+        if len(lines[-1]) + 2 + len(part) > width:
+            lines.append(Text("  ").append_text(part))
+        else:
+            lines[-1].append("  ").append_text(part)
+    return lines
 
 
 def plain_line(name: str, status: JobRunStatus) -> str:
@@ -180,7 +228,7 @@ def plain_line(name: str, status: JobRunStatus) -> str:
 
 def forecast(run: JobRun, total: int) -> str:
     """What will happen: "2,000,000 tasks at 600/min: about 55 h 33 min"."""
-    tasks = f"{total:,} task{'' if total == 1 else 's'}"
+    tasks = summary.counted(total, "task")
     rate = run.spec.rate
     if rate is None:
         return f"{tasks} as fast as the workers keep up"
@@ -198,8 +246,8 @@ def outcome(run: JobRun) -> str:
     return f"{text} in {took}" if took else text
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+def _one_line(text: str, most: int = 200) -> str:
+    return " ".join(text.split())[:most]
 
 
 def _took(start: datetime | None, end: datetime | None) -> str:

@@ -107,7 +107,7 @@ def test_an_asked_rate_alone(asked: tuple[int, int], shown: str) -> None:
         (_counts(100, 40, 50), 10.0, 10.0, 6.0),  # fifty to release, ten to end
         (_counts(100, 40, 50), 1.0, 10.0, 60.0),  # workers are slower than the rate
         (_counts(100, 90, 100), 2.0, 10.0, 5.0),
-        (_counts(100, 90, 100), 0.0, 10.0, 0.0),
+        (_counts(100, 90, 100), 0.0, 10.0, None),  # nothing ends, so nothing tells when the rest will
         (_counts(100, 50), 1e6, 10.0, 5.0),  # never sooner than the rate lets it
     ],
 )

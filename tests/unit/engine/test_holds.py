@@ -25,6 +25,8 @@ async def test_held_and_free_again() -> None:
         assert "429 from the partner" in held.message
         assert r.condition("Ready").is_true, "held is not broken"
         assert r.run.status.limited_by == LimitedBy.HELD
+        assert r.run.status.summary is not None
+        assert r.run.status.summary.eta is None
         await until(lambda: now() > at + 19.9)
         assert len(r.broker.stored) == released
         assert r.workers.asked == asked, "workers stay"
