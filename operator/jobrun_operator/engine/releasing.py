@@ -26,7 +26,7 @@ from jobrun_operator.engine.releaser import Releaser
 from jobrun_operator.errors import Gone, InputError, JobRunError, SourceUnavailable
 
 _FIRST_WAIT = 0.25
-_LONGEST_WAIT = 10.0
+LONGEST_WAIT = 10.0
 """Seconds between tries to read a source that is not there yet."""
 
 
@@ -89,7 +89,7 @@ class Releasing:
                 self._unprepared = Fault(reason, str(error))
                 self._wake()
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
+                wait = min(wait * 2, LONGEST_WAIT)
             else:
                 releaser = self._make_releaser(source, prepared)
                 self._wake()

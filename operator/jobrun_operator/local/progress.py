@@ -19,7 +19,9 @@ from rich.text import Text
 
 from jobrun_operator.api import ConditionType, JobRun, JobRunStatus, LimitedBy, Phase, TaskCounts
 from jobrun_operator.core import summary
+from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.ports import RunRef
+from jobrun_operator.engine.releasing import LONGEST_WAIT
 
 _PLAIN_SECONDS = 5.0
 """Between two plain lines, where nothing else has changed."""
@@ -172,7 +174,9 @@ class Progress:
             notes.append(f"{ready.reason}: {ready.message}")
         reconciling = status.condition(ConditionType.RECONCILING)
         if reconciling is not None and reconciling.is_true and reconciling.reason != "Accepted":
-            notes.append(f"{reconciling.reason}: {reconciling.message}")
+            again = f"; it is tried again within {LONGEST_WAIT:g} s"
+            unread = reconciling.reason == Reason.SOURCE_UNAVAILABLE
+            notes.append(f"{reconciling.reason}: {reconciling.message}{again if unread else ''}")
         if self.first_error:
             notes.append(self.first_error)
         return notes

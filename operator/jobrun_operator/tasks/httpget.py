@@ -7,7 +7,9 @@ a redirect to another origin is refused.
 from __future__ import annotations
 
 import base64
+import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -82,6 +84,8 @@ class Getter:
             raise SourceError(WHERE, f"not an address: {error}") from error
         except TimeoutError as error:
             raise SourceUnavailable(f"{self.name} does not answer in time") from error
+        except aiohttp.ClientConnectorError as error:
+            raise SourceUnavailable(f"{self.name} can't be read: {_why(error.os_error)}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise SourceUnavailable(f"{self.name} can't be read: {error or type(error).__name__}") from error
 
@@ -117,6 +121,15 @@ class Getter:
         if status in (401, 403):
             raise SourceError(WHERE, f"{answer}; its headers are the entries of {WHERE_SECRET}: check them")
         raise SourceError(WHERE, f"{answer}; check the address")
+
+
+def _why(error: OSError) -> str:
+    """In the system's words, without the client's."""
+    if (
+        isinstance(error, ssl.SSLError) or not error.errno or error.errno < 0
+    ):  # below zero: of a name's look-up
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def checked_headers(entries: Mapping[str, str]) -> CIMultiDict[str]:

@@ -60,6 +60,12 @@ def test_failures_of_an_earlier_time_are_not_told_again() -> None:
     assert "  first failure: task 6, attempt 1: ValueError: no" in _lines(_status(last_errors=[ERROR]))
 
 
+def test_a_source_that_can_not_be_read_is_said_to_be_tried_again() -> None:
+    away = {"type": "Reconciling", "status": "True", "reason": "SourceUnavailable", "message": "no server"}
+    said = _lines(JobRunStatus.model_validate({"phase": "Pending", "conditions": [away]}))
+    assert "  SourceUnavailable: no server; it is tried again within 10 s" in said
+
+
 def _shown(status: JobRunStatus, width: int) -> list[str]:
     written = StringIO()
     console = Console(file=written, width=width, force_terminal=True, color_system=None)

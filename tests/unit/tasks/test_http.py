@@ -91,8 +91,15 @@ async def test_no_server_may_come_yet() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    with pytest.raises(SourceUnavailable, match="can't be read"):
-        await source(f"http://127.0.0.1:{port}/ids.jsonl").scan()
+    for scheme in ("http", "https"):
+        with pytest.raises(SourceUnavailable, match=r"ids\.jsonl can't be read: Connection refused$"):
+            await source(f"{scheme}://127.0.0.1:{port}/ids.jsonl").scan()
+
+
+async def test_a_name_that_is_not_known() -> None:
+    with pytest.raises(SourceUnavailable, match="can't be read: ") as caught:
+        await source("https://jobrun.invalid/ids.jsonl").scan()
+    assert "ssl:" not in str(caught.value)
 
 
 async def test_a_server_that_does_not_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
