@@ -8,7 +8,7 @@
 # Writes how a run stands.
 - apiGroups: [jobrun.dev]
   resources: [jobruns/status]
-  verbs: [get, update, patch]
+  verbs: [update, patch]
 # Starts, scales and removes the workers of runs.
 - apiGroups: [apps]
   resources: [deployments]
