@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cluster.world import World, job_run
 from support.operator_process import OperatorProcess
 
-DENIED, LEAST_SECONDS = 20, 10.0
+DENIED, LEAST_SECONDS = 10, 4.0
 """So many denials of one run take so long at least; at every look there would be as many in half of it."""
 
 
