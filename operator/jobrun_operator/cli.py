@@ -44,6 +44,14 @@ def local() -> None:
     """Runs on this machine, without a cluster."""
 
 
+def _no_rate(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    """It can change while the run goes on, so it is in the manifest alone."""
+    if value is not None:
+        raise click.NoSuchOption(
+            "--rate", "There is no option --rate: set spec.rate of the manifest, also while the run goes on."
+        )
+
+
 @local.command("run")
 @click.argument("manifest", metavar="FILE", type=_PATH)
 @click.option("--tasks", type=_PATH, help="A JSON Lines or CSV file as the source of tasks.")
@@ -64,6 +72,7 @@ def local() -> None:
 @click.option(
     "--json", "as_json", is_flag=True, help="Last line of standard output: the JobRun with its status."
 )
+@click.option("--rate", hidden=True, expose_value=False, callback=_no_rate)
 def local_run(
     manifest: Path,
     tasks: Path | None,

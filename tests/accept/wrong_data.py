@@ -69,7 +69,7 @@ DATA: tuple[Refusal, ...] = (
         "tasks.csv",
         _with_line(_ROWS, 7000, "1"),
         "tasks.csv line 7000",
-        "has 1 fields and the header has 2",
+        "has 1 field and the header has 2",
     ),
     _tasks(
         "CSV, quote in line 7,000",

@@ -70,6 +70,11 @@ OPTIONS: tuple[Refusal, ...] = (
         "option: two FILEs", ("unexpected extra argument",), _words("local", "run", "run.yaml", "other.yaml")
     ),
     Refusal("option: unknown", ("--max-worker", "--max-workers"), with_options("--max-worker", "2")),
+    Refusal(
+        "option: a field as one",
+        ("no option --rate", "spec.rate of the manifest"),
+        with_options("--rate", "5"),
+    ),
     Refusal("option: unknown command", ("No such command 'runn'",), _words("local", "runn", "run.yaml")),
     Refusal("option: no worker", ("--max-workers", "1<=x<=1000"), with_options("--max-workers", "0")),
     Refusal("option: 1001 workers", ("--max-workers", "1<=x<=1000"), with_options("--max-workers", "1001")),
@@ -122,7 +127,7 @@ OPTIONS: tuple[Refusal, ...] = (
         "working directory",
     ),
     _handler("no function", worker("absent"), "has no 'absent'", "handlers.py"),
-    _handler("not callable", worker("not_callable"), "is a str, not a function"),
+    _handler("not callable", worker("not_callable"), "run.yaml:", "is of type str, not a function"),
     _handler("takes nothing", worker("takes_nothing"), "must take (payload) or (payload, task)"),
     _handler("takes three", worker("takes_three"), "must take (payload) or (payload, task)"),
     _handler(

@@ -92,7 +92,7 @@ class Settlement:
     async def bury(self, held: Held, verdict: Bury, finished_ns: int) -> None:
         """Store its dead letter, and ack."""
         log.warning(
-            "task %d: dead letter (%s) after %d attempts: %s",
+            "task %d: dead letter (%s) after attempt %d: %s",
             held.index,
             verdict.reason,
             verdict.attempts,

@@ -101,12 +101,12 @@ def show(choice: RunChoice, index: int) -> int:
 
 async def _show(choice: RunChoice, index: int) -> int:
     async with open_run(choice, "jobrun dead show") as opened:
-        letter = (await _named(opened, [index]))[0]
+        letter = (await _named(opened, [index], changes=False))[0]
     click.echo(json.dumps(_as_json(letter), ensure_ascii=False, indent=2))
     return 0
 
 
-async def _named(opened: OpenRun, indexes: list[int]) -> list[DeadLetter]:
+async def _named(opened: OpenRun, indexes: list[int], *, changes: bool = True) -> list[DeadLetter]:
     """Raises InputError, naming those that are not there, before anything is changed."""
     found = await letters_of(opened.js, opened.names, opened.run.uid, indexes)
     missing = [str(index) for index in indexes if index not in found]
@@ -114,7 +114,8 @@ async def _named(opened: OpenRun, indexes: list[int]) -> list[DeadLetter]:
         more = ", ..." if len(missing) > _MOST_NAMED else ""
         raise InputError(
             "INDEX",
-            f"no dead letter of task {', '.join(missing[:_MOST_NAMED])}{more} in this run, so nothing is changed; "
+            f"no dead letter of task {', '.join(missing[:_MOST_NAMED])}{more} in this run"
+            f"{', so nothing is changed' if changes else ''}; "
             f"jobrun dead list {opened.run.name} shows those that are there",
         )
     return [found[index] for index in indexes]

@@ -38,7 +38,12 @@ async def finish(
         lines = await _write_results(run, js, options.result_file, console)
         console.print(f"{counted(lines, 'line')} of results {options.result_file.name}", soft_wrap=True)
         if tasks is not None and (missing := tasks.succeeded + tasks.failed - lines) > 0:
-            told = f"{missing:,} of the tasks have no line: they succeeded before --results was asked for"
+            who = (
+                "1 of the tasks has no line: it"
+                if missing == 1
+                else f"{missing:,} of the tasks have no line: they"
+            )
+            told = f"{who} succeeded before --results was asked for"
             console.print(told, style="yellow", soft_wrap=True)
     console.print(outcome(run), style="green" if completed else "red", soft_wrap=True)
     if tasks is not None and tasks.failed:

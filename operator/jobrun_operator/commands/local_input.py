@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobrun_operator.api import JobRun
+from jobrun_operator.api.document import YamlError, read_documents
 from jobrun_operator.commands.result_file import ResultFile
 from jobrun_operator.errors import InputError
 from jobrun_operator.manifest import load_manifest, parse_manifest
@@ -70,6 +71,14 @@ class LocalInput:
     """Of the manifest's file, as it was read."""
     run: JobRun
     data: DataFile | None
+
+    def place(self, *path: str) -> str:
+        """Of a field, for messages: "run.yaml:6: spec.worker"."""
+        line = ""
+        with contextlib.suppress(YamlError, ValueError):  # it was being saved when it was read
+            (document,) = read_documents(self.content.decode("utf-8-sig"))
+            line = f":{document.line_of(path)}"
+        return f"{self.options.manifest}{line}: {'.'.join(path)}"
 
     def edited(self, content: bytes) -> JobRun:
         """The manifest with other content. Raises InputError."""

@@ -161,7 +161,9 @@ class LocalRun:
 
     async def _check_handler(self, keeper: Keeper) -> None:
         settings = worker_settings(self._given.run, nats_url="-", ack_wait_seconds=ACK_WAIT_SECONDS)
-        await check_handler(settings, self._options.handlers, keeper)
+        await check_handler(
+            settings, self._options.handlers, keeper, where=self._given.place("spec", "worker")
+        )
 
     async def _is_to_retry(self, js: JetStream, run: JobRun) -> bool:
         """Whether a run that is complete goes on, since one of its dead letters is to be tried once more."""

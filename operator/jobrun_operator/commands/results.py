@@ -57,7 +57,7 @@ async def _results(options: ResultsOptions) -> int:
 
 def _missing(run: KeptRun, lines: int) -> str:
     if not run.has_ended:
-        return f"{lines:,} of {run.total:,} tasks have ended so far"
-    what = "task has" if run.total - lines == 1 else "tasks have"
+        return f"{lines:,} of {run.total:,} tasks {'has' if lines == 1 else 'have'} ended so far"
+    missing = run.total - lines
     why = "ended while results were not kept, or never"
-    return f"{run.total - lines:,} of {run.total:,} {what} no line: {why}"
+    return f"{missing:,} of {run.total:,} tasks {'has' if missing == 1 else 'have'} no line: {why}"

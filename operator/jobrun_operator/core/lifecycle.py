@@ -131,9 +131,14 @@ def _by_counts(seen: Situation, counts: Counts) -> Transition | None:
         return _fail(seen, Fault(Reason.TASKS_LOST, message))
     if counts.failed:
         others = "; the others succeeded" if counts.succeeded else ""
-        message = f"{counts.failed} of {_tasks(counts.total)} failed{others}"
+        message = (
+            f"{counts.failed} of {counts.total} tasks failed{others}"
+            if counts.total > 1
+            else "the task failed"
+        )
         return Transition(Phase.COMPLETED, Reason.COMPLETED_WITH_FAILURES, message)
-    return Transition(Phase.COMPLETED, Reason.COMPLETED, f"all {_tasks(counts.total)} succeeded")
+    message = f"all {counts.total} tasks succeeded" if counts.total > 1 else "the task succeeded"
+    return Transition(Phase.COMPLETED, Reason.COMPLETED, message)
 
 
 def _tasks(number: int) -> str:
@@ -148,7 +153,7 @@ def _exceeded(policy: FailurePolicy | None, counts: Counts) -> str:
     if policy is None or not policy.is_exceeded(counts.failed, counts.total):
         return ""
     if policy.max_failed_tasks is not None:
-        return f"{counts.failed} tasks failed, more than maxFailedTasks: {policy.max_failed_tasks}"
+        return f"{_tasks(counts.failed)} failed, more than maxFailedTasks: {policy.max_failed_tasks}"
     return f"{counts.failed} of {counts.total} tasks failed, more than maxFailedPercent: {policy.max_failed_percent}"
 
 

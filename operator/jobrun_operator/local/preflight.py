@@ -19,8 +19,8 @@ _SECONDS = 60.0
 """For importing the handler; some load a model."""
 
 
-async def check_handler(settings: WorkerSettings, cwd: Path, keeper: Keeper) -> None:
-    """Raises InputError with what the worker said where it can't use the handler."""
+async def check_handler(settings: WorkerSettings, cwd: Path, keeper: Keeper, *, where: str) -> None:
+    """Raises InputError with what the worker said where it can't use the handler, which is set at ``where``."""
     part = "preflight"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "jobrun_worker", "--check"),
@@ -36,8 +36,8 @@ async def check_handler(settings: WorkerSettings, cwd: Path, keeper: Keeper) -> 
     except TimeoutError:
         await keeper.clear(part)
         await process.wait()
-        raise InputError("spec.worker", f"importing the handler took more than {_SECONDS:g} s") from None
+        raise InputError(where, f"importing the handler took more than {_SECONDS:g} s") from None
     if process.returncode == UNUSABLE:
-        raise InputError("spec.worker", said.removeprefix("jobrun worker: "))
+        raise InputError(where, said.removeprefix("jobrun worker: "))
     if process.returncode != 0:
         raise EnvironmentFault(f"a worker can't be started (exit code {process.returncode}): {said[-1000:]}")

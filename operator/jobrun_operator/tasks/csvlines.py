@@ -4,7 +4,7 @@ Promises: UTF-8, with or without a byte-order mark; rows end with LF or CRLF, th
 be quoted and then hold commas, quotes (doubled) and newlines. Values stay strings, exactly as they are
 written, spaces included. Empty lines are left out. Refused, with the line that the row starts on: too few or
 too many fields, a quote inside an unquoted field or never closed, a carriage return alone, NUL, invalid
-UTF-8; and a header with an empty or a duplicate name.
+UTF-8; a header with an empty or a duplicate name; and one of a single name that another separator is in.
 
 Rows are cut by counting quotes (a newline ends a row if the number of quotes before it is even), which is
 right for what RFC 4180 allows; what it doesn't allow is refused before Python's csv module splits the rows.
@@ -20,6 +20,7 @@ from itertools import islice
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, NoReturn
 
+from jobrun_operator.core.summary import counted
 from jobrun_operator.tasks.records import RecordParser, count_lines, excerpt
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _BLANK = re.compile(rb"\n[\n\r]")
 
 _FIELD_BEGINS = (b"", b",", b"\n")
 _FIELD_ENDS = (b",", b"\n", b"\r\n")
+_OTHER_SEPARATORS = {";": ";", "\t": "a tab"}
 _QUOTE_RULE = 'a field with a quote in it must be quoted as a whole, and the quote doubled ("")'
 
 
@@ -122,6 +124,11 @@ class CsvLines(RecordParser):
                 self._refuse(line, f"the name of column {position} in the header is empty")
             if name in names[: position - 1]:
                 self._refuse(line, f"the header has the name {excerpt(name.encode())} twice")
+        if len(names) == 1 and (separator := next((one for one in _OTHER_SEPARATORS if one in names[0]), "")):
+            other = _OTHER_SEPARATORS[separator]
+            self._refuse(
+                line, f"the fields of a row are separated by commas, not by {other}", names[0].encode()
+            )
         self._width = len(names)
         members = ",".join(quoted(name).replace("%", "%%") + ":%s" for name in names)
         self._template = "{" + members + "}"
@@ -141,7 +148,7 @@ class CsvLines(RecordParser):
                 continue
             if len(row) != self._width:
                 expected = f"the header has {self._width}"
-                self._refuse(line, f"the row has {len(row)} fields and {expected}", record)
+                self._refuse(line, f"the row has {counted(len(row), 'field')} and {expected}", record)
             size = len(self._payload(row))
             if size > self._max_payload:
                 self._refuse_size(line, f"{size:,}", record)

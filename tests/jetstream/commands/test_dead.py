@@ -86,6 +86,9 @@ async def test_a_discarded_one_has_no_payload_and_still_counts_as_failed(kept: K
     assert ended.stdout == "dead letters discarded: 1 (they still count as failed)\n"
     assert await failed(kept) == 2
     shown = json.loads((await kept.jobrun("dead show", "backfill", "7")).stdout)
+    missing = await kept.jobrun("dead show", "backfill", "5000")
+    assert missing.returncode == 2
+    assert "no dead letter of task 5000 in this run; jobrun dead list backfill" in missing.stderr
     assert (shown["reason"], shown["error"], shown["payload"]) == ("Discarded", "no 7\nat all", None)
     listed = await kept.jobrun("dead list", "backfill", "--json")
     assert [line["index"] for line in lines(listed.stdout)] == [8]

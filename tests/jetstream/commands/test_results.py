@@ -35,7 +35,7 @@ async def test_a_run_that_goes_on_says_how_far_it_is(kept: KeptRuns, tmp_path: P
     output = tmp_path / "out.jsonl"
     output.write_text("old")
     ended = await kept.jobrun("results", "backfill", "-o", output)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "1 of 3 tasks have ended so far\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "1 of 3 tasks has ended so far\n")
     assert [line["index"] for line in lines(output.read_text())] == [1]
     assert not output.with_name(".out.jsonl.new").exists()
 

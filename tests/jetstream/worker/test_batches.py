@@ -75,7 +75,7 @@ async def test_what_is_no_list_of_entries_fails_each_attempt(run: Run) -> None:
     outcomes = await run.outcomes()
     assert {one.attempts for one in outcomes.values()} == {2}
     assert {one.error for one in outcomes.values()} == {
-        "a batch handler returns a list, an entry for each task; this is a int"
+        "a batch handler returns a list, an entry for each task; this is of type int"
     }
 
 

@@ -96,6 +96,19 @@ def test_it_moves(seen: Situation, phase: Phase, reason: Reason) -> None:
     assert transition.message
 
 
+ONE = Counts(total=1, released=1, outstanding=0, waiting=0, succeeded=1, failed=0, redeliveries=0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [(ONE, "the task succeeded"), (dataclasses.replace(ONE, succeeded=0, failed=1), "the task failed")],
+)
+def test_one_task_is_spoken_of_as_one(counts: Counts, said: str) -> None:
+    transition = decide(at(RUNNING, counts=counts))
+    assert transition is not None
+    assert transition.message == said
+
+
 NONE_MAY_FAIL = FailurePolicy(max_failed_tasks=0)
 
 

@@ -62,9 +62,12 @@ async def test_tasks(data: bytes, expected: list[str], step: int) -> None:
 @pytest.mark.parametrize(
     ("data", "line", "reason"),
     [
-        (b"a,b\n1,2\n3\n", 3, "the row has 1 fields and the header has 2: 3"),
+        (b"a,b\n1,2\n3\n", 3, "the row has 1 field and the header has 2: 3"),
         (b"a,b\n1,2,3\n", 2, "the row has 3 fields"),
-        (b'a,b\n"x\ny\nz",1\n\n"p\nq"\n', 6, "the row has 1 fields"),
+        (b'a,b\n"x\ny\nz",1\n\n"p\nq"\n', 6, "the row has 1 field"),
+        (b"id;name\n1;a\n", 1, "the fields of a row are separated by commas, not by ;"),
+        (b"id\tname\n1\ta\n", 1, "the fields of a row are separated by commas, not by a tab"),
+        (b'"id;name"\n1\n', 1, "separated by commas"),
         (b"a,b,a\n1,2,3\n", 1, "has the name a twice"),
         (b"a,,b\n1,2,3\n", 1, "the name of column 2 in the header is empty"),
         (b"\na,\n", 2, "the name of column 2"),

@@ -124,7 +124,7 @@ def test_a_handler_is_found_in_the_working_directory(module: str) -> None:
         (":handle", "is not module:function"),
         ("nowhere_to_be_found:handle", "can't import 'nowhere_to_be_found'.*ModuleNotFoundError"),
         ("{module}:missing", "has no 'missing' .*py"),
-        ("{module}:VALUE", "is a int, not a function"),
+        ("{module}:VALUE", "is of type int, not a function"),
         ("{module}_bad:handle", r"OSError: no database \(at handlers_\d+_bad.py:3\)"),
     ],
 )

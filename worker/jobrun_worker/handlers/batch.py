@@ -35,7 +35,7 @@ class BatchHandler(PythonHandler):
         returned = await self._call((values, readable) if self._takes_task else (values,)) if readable else []
         if not isinstance(returned, list | tuple):
             raise AttemptFailed(
-                f"a batch handler returns a list, an entry for each task; this is a {type(returned).__name__}"
+                f"a batch handler returns a list, an entry for each task; this is of type {type(returned).__name__}"
             )
         if len(returned) != len(readable):
             raise AttemptFailed(

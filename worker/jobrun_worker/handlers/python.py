@@ -43,7 +43,7 @@ def resolve(reference: str) -> Function:
         except AttributeError:
             raise HandlerError(f"the module {name!r} has no {attributes!r} (from {found_in(name)})") from None
     if not callable(found):
-        raise HandlerError(f"{reference!r} is a {type(found).__name__}, not a function")
+        raise HandlerError(f"{reference!r} is of type {type(found).__name__}, not a function")
     _takes_task(found)
     return found  # type: ignore[no-any-return]
 
