@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cluster.test_deleted import until_streams
 from cluster.world import World, job_run
 from jobrun_operator.kubernetes.api import MERGE
 from support.operator_process import OperatorProcess
@@ -163,11 +164,12 @@ def unready(world: World, name: str) -> dict[str, Any] | None:
 
 @pytest.fixture
 async def lax_definition(world: World) -> AsyncIterator[None]:
-    """As an older CRD would be: nothing of spec is checked."""
+    """As an older CRD would be: neither spec nor the name is checked."""
     stored = world.plane.get(DEFINITION)
     lax = copy.deepcopy(stored)
     schema = lax["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["spec"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema["properties"]["metadata"] = {"type": "object"}
     schema.pop("x-kubernetes-validations", None)
     await replace(world, lax)
     await world.until(lambda: dry_run(world) == 201)
@@ -200,6 +202,7 @@ async def test_a_spec_that_is_not_acceptable(world: World) -> None:
         "none": ({**job_run("none"), "spec": {}}, "spec.tasks"),
         "text": (job_run("text", rate="fast"), "spec.rate"),
         "null": (job_run("null", tasks={"items": [None]}), "spec.tasks.items"),
+        "name" * 14: (job_run("name" * 14), "metadata.name"),
     }
     await world.apply(*(manifest for manifest, _ in wrong.values()))
     versions = {}
@@ -237,6 +240,36 @@ async def test_an_edit_that_is_not_acceptable_ends_the_run(world: World) -> None
     condition = next(one for one in stored["status"]["conditions"] if one["type"] == "Failed")
     assert condition["reason"] == "InvalidSpec"
     assert world.kubelet.processes == 0
+
+
+@pytest.mark.usefixtures("lax_definition")
+async def test_one_that_is_not_acceptable_since_a_restart_is_ended_and_freed(world: World) -> None:
+    operator = world.operator()
+    fields = {"tasks": {"count": 9999}, "cleanupSecondsAfterFinished": 1}
+    rate = {"tasks": 20, "periodSeconds": 1}
+    await world.apply(
+        job_run("kept", rate=rate, **fields),
+        job_run("deleted", rate=rate, **fields, ttlSecondsAfterFinished=5),
+        job_run("complete", cleanupSecondsAfterFinished=1000),
+    )
+    await world.phase("complete", "Completed")
+    await world.until(lambda: all(world.run(name).status.ready_replicas for name in ("kept", "deleted")))
+    await asyncio.to_thread(operator.stop)
+    for name in ("kept", "deleted", "complete"):
+        await world.patch(name, {"spec": {"rate": {"tasks": -20, "periodSeconds": 1}}})
+    await world.patch("complete", {"spec": {"cleanupSecondsAfterFinished": 0}})
+    assert world.kubelet.processes >= 2
+    operator.start()
+    stored = await world.until(lambda: failed(world, "kept"))
+    condition = next(one for one in stored["status"]["conditions"] if one["type"] == "Failed")
+    assert condition["reason"] == "InvalidSpec"
+    assert "spec.rate.tasks" in condition["message"]
+    assert world.kubelet.processes == 0
+    await world.until(lambda: world.plane.get(f"{world.runs}/kept")["status"]["replicas"] == 0)
+    await world.until(lambda: world.plane.request("GET", f"{world.runs}/deleted")[0] == 404)
+    await until_streams(world, set())
+    await world.until(lambda: not world.deployments())
+    assert world.plane.get(f"{world.runs}/complete")["status"]["phase"] == "Completed"
 
 
 def failed(world: World, name: str) -> dict[str, Any] | None:

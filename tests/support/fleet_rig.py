@@ -41,6 +41,7 @@ class FleetRig:
     runs: MemoryRuns = field(init=False)
     fleet: Fleet = field(init=False)
     retries: MemoryRetries = field(init=False)
+    _ports: Ports = field(init=False)
     broken: set[str] = field(default_factory=set)
     """Uids whose source can't even be opened: a fault of ours."""
 
@@ -62,7 +63,12 @@ class FleetRig:
             open_source=self._open,
             now=lambda: EPOCH + timedelta(seconds=clock()),
         )
-        self.fleet = Fleet(ports, self.runs, self.ownership, EngineSettings(), self.settings)
+        self._ports = ports
+        self.restart()
+
+    def restart(self) -> None:
+        """Another operator, that knows of nothing yet."""
+        self.fleet = Fleet(self._ports, self.runs, self.ownership, EngineSettings(), self.settings)
 
     def _open(self, run: JobRun) -> ListedSource:
         if run.uid in self.broken:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from nats.aio.msg import Msg
 
-from jobrun_operator.api import API_VERSION, PLURAL
+from jobrun_operator.api import API_VERSION, PLURAL, InvalidObject
 from jobrun_operator.engine.fleet import Fleet, FleetSettings
 from jobrun_operator.engine.run import EngineSettings, Ports
 from jobrun_operator.errors import Gone, JobRunError
@@ -37,7 +37,7 @@ from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_operator.jetstream.waiting import oldest_waiting
 from jobrun_operator.kubernetes import health, logs
 from jobrun_operator.kubernetes.announced import AnnouncedStatuses
-from jobrun_operator.kubernetes.api import KubeApi, collection, load_configuration, metadata
+from jobrun_operator.kubernetes.api import KubeApi, Object, collection, load_configuration, metadata
 from jobrun_operator.kubernetes.budget import WriteBudget
 from jobrun_operator.kubernetes.configs import KubeConfigMaps, KubeSecrets
 from jobrun_operator.kubernetes.deployments import DeploymentWorkers
@@ -46,7 +46,7 @@ from jobrun_operator.kubernetes.freshness import Freshness
 from jobrun_operator.kubernetes.informer import Informer
 from jobrun_operator.kubernetes.intake import Intake
 from jobrun_operator.kubernetes.observation import kept_of_pod
-from jobrun_operator.kubernetes.refusals import Refusals
+from jobrun_operator.kubernetes.refusals import fault_of, stand_in
 from jobrun_operator.kubernetes.runs import KubeRuns
 from jobrun_operator.kubernetes.statuses import KubeStatuses
 from jobrun_operator.kubernetes.template import UID_LABEL, WorkerPlace
@@ -238,8 +238,7 @@ class _Parts:
             now=lambda: datetime.now(UTC),
         )
         self.freshness = Freshness()
-        refusals = Refusals(api, budget, events, lambda uid, fault: self.fleet.fail(uid, fault))
-        runs = KubeRuns(api, namespaces, refusals.refuse, budget)
+        runs = KubeRuns(api, namespaces, self.refuse, budget)
         self.fleet = Fleet(
             ports,
             runs,
@@ -257,8 +256,11 @@ class _Parts:
                 sweep_age_seconds=settings.sweep_age_seconds,
             ),
         )
-        self.intake = Intake(self.fleet, refusals, self.freshness)
+        self.intake = Intake(self.fleet, self.refuse, self.freshness)
         runs.on_listed, runs.on_complete = self.intake.listed, self.freshness.keep
+
+    def refuse(self, item: Object, error: InvalidObject) -> None:
+        self.fleet.refuse(stand_in(item), fault_of(error))
 
     def say_absent(self, why: str) -> None:
         """Why there is no broker yet."""

@@ -1,6 +1,7 @@
 """All runs of an installation: an engine for each that goes on, clean-up for those that have ended, and the sweep.
 
-Whoever learns of a run (a watch, a list) tells the fleet; the fleet compares by uid and keeps what is newer. It lists
+Whoever learns of a run (a watch, a list) tells the fleet; the fleet compares by uid and keeps what is newer. One that
+can't be accepted as it is written is told too: what had begun of it is ended, and freed in its time. The fleet lists
 for itself as well, since a watch may have missed a deletion: what the API does not list, and a live look confirms to be
 gone, is forgotten.
 """
@@ -37,7 +38,8 @@ class Runs(Protocol):
     """The resources themselves."""
 
     def list(self) -> AsyncIterator[JobRun]:
-        """All runs of the watched namespaces, page by page, as they are stored now."""
+        """All runs of the watched namespaces, page by page, as they are stored now; one that can't be accepted as it is
+        written is not among them, and the fleet is told of it meanwhile."""
         ...
 
     async def exists(self, run: RunRef) -> bool:
@@ -71,6 +73,10 @@ class _Member:
 
     run: JobRun
     engine: RunEngine
+    shown: float
+    """When it was last told of, on the loop's clock."""
+    fault: Fault | None = None
+    """Why it can't be accepted as it is written."""
     task: asyncio.Task[None] | None = None
     freed: bool = False
 
@@ -117,12 +123,11 @@ class Fleet:
         """This run exists, and looks like this."""
         member = self._members.get(run.uid)
         if member is None:
-            engine = RunEngine(run, self._ports, self._engine_settings, self._pace)
-            member = self._members[run.uid] = _Member(run, engine)
-            self._start(member)
+            self._start(self._enrol(run))
             return
+        member.shown = _clock()
         if is_newer(run, member.engine.run):
-            member.run = run
+            member.run, member.fault = run, None
             member.engine.update(run)
         if member.at_rest and member.is_edited:
             self._start_again(member)  # for a status that says so
@@ -137,13 +142,14 @@ class Fleet:
             self._background.add(freeing)
             freeing.add_done_callback(self._background.discard)
 
-    def fail(self, uid: str, fault: Fault) -> bool:
-        """This run can't go on. Returns whether it is taken care of here: if not, nothing of it was begun here."""
-        member = self._members.get(uid)
-        if member is None:
-            return False
+    def refuse(self, run: JobRun, fault: Fault) -> None:
+        """This run exists, and can't go on as it is written; where nothing better is known of it, it looks like this.
+        May be called for the same one again and again."""
+        member = self._members.get(run.uid) or self._enrol(run)
+        member.shown, member.fault = _clock(), fault
         member.engine.fail(fault)
-        return True
+        if member.task is None:
+            self._start(member)
 
     def relist(self) -> None:
         """List soon: a watch was cut, or the API was away."""
@@ -174,12 +180,24 @@ class Fleet:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _alive(self) -> None:
-        self.beat = asyncio.get_running_loop().time()
+        self.beat = _clock()
 
     # --- each run ---------------------------------------------------------------------------------------
 
+    def _enrol(self, run: JobRun) -> _Member:
+        member = self._members[run.uid] = _Member(run, self._engine(run), _clock())
+        return member
+
+    def _engine(self, run: JobRun) -> RunEngine:
+        return RunEngine(run, self._ports, self._engine_settings, self._pace)
+
+    def _renew(self, member: _Member) -> None:
+        member.engine = self._engine(member.engine.run)
+        if member.fault is not None:
+            member.engine.fail(member.fault)
+
     def _start_again(self, member: _Member) -> None:
-        member.engine = RunEngine(member.engine.run, self._ports, self._engine_settings, self._pace)
+        self._renew(member)
         self._start(member)
 
     def _start(self, member: _Member) -> None:
@@ -200,7 +218,7 @@ class Fleet:
                 )
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_RESTART)
-            member.engine = RunEngine(member.engine.run, self._ports, self._engine_settings, self._pace)
+            self._renew(member)
 
     async def _free(self, uid: str) -> None:
         # Workers first: without them nothing is taken whose place is about to go.
@@ -229,15 +247,12 @@ class Fleet:
 
     async def _compare(self) -> None:
         """What the API holds now against what is known: by uid, whatever events said."""
-        listed = set()
-        before = set(self._members)
+        began = _clock()
         async for run in self._runs.list():
             self._alive()
-            listed.add(run.uid)
             self.tell(run)
-        for uid in before - listed:
-            member = self._members.get(uid)
-            if member is not None and not await self._runs.exists(member.engine.ref):
+        for uid, member in list(self._members.items()):
+            if member.shown < began and not await self._runs.exists(member.engine.ref):
                 self.forget(uid)
 
     async def _retry(self) -> None:
@@ -302,6 +317,12 @@ class Fleet:
 
 
 def _may_retry(member: _Member) -> bool:
+    if member.fault is not None:
+        return False
     status = member.engine.run.status
     failed = status.tasks is not None and status.tasks.failed > 0
     return failed and status.phase == Phase.COMPLETED and member.at_rest and not member.freed
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -70,6 +70,10 @@ class Releasing:
         """Why the run can't be released from ever again."""
         return self._fault or (self.releaser.fault if self.releaser else None)
 
+    def fail(self, fault: Fault) -> None:
+        """Begin nothing any more."""
+        self._fault = self._fault or fault
+
     async def main(self, current: Callable[[], JobRun]) -> None:
         """Until cancelled, or until there is a ``fault``, or the run has failed for another reason."""
         wait = _FIRST_WAIT

@@ -155,8 +155,10 @@ class RunEngine:
         self._wake.set()
 
     def fail(self, fault: Fault) -> None:
-        """The run can't go on, by what somebody else has found; it ends as any failure does."""
+        """The run can't go on, by what somebody else has found; it ends as any failure does. Told before ``main``,
+        nothing of it is started."""
         self._fault = self._fault or fault
+        self._releasing.fail(fault)
         self._wake.set()
 
     def _take(self, stored: JobRun) -> None:
@@ -294,7 +296,7 @@ class RunEngine:
         """None where there is nothing to read yet, nothing more to learn, or the streams can't be read now."""
         phase = views.phase_of(self.run)
         if phase == Phase.COMPLETED:
-            if not await self._is_asked_for_retries():
+            if self._fault is not None or not await self._is_asked_for_retries():
                 return None
         elif phase.is_final or (phase == Phase.PENDING and self._releaser is None):
             return None
@@ -394,7 +396,9 @@ class RunEngine:
     @property
     def _holds(self) -> bool:
         run = self.run
-        return views.phase_of(run) != Phase.RUNNING or run.is_suspended or views.failing(run) is not None
+        if self._fault is not None or views.failing(run) is not None:
+            return True
+        return views.phase_of(run) != Phase.RUNNING or run.is_suspended
 
     def _hold(self) -> None:
         if self._releaser is not None:

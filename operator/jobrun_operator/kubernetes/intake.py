@@ -8,7 +8,7 @@ from typing import Protocol
 from jobrun_operator.api import InvalidObject, JobRun
 from jobrun_operator.kubernetes.api import Object, metadata
 from jobrun_operator.kubernetes.freshness import Freshness
-from jobrun_operator.kubernetes.refusals import Refusals
+from jobrun_operator.kubernetes.runs import Refuse
 
 
 class Told(Protocol):
@@ -22,9 +22,9 @@ class Told(Protocol):
 class Intake:
     """Runs in the fleet's event loop."""
 
-    def __init__(self, fleet: Told, refusals: Refusals, freshness: Freshness) -> None:
+    def __init__(self, fleet: Told, refuse: Refuse, freshness: Freshness) -> None:
         self._fleet = fleet
-        self._refusals = refusals
+        self._refuse = refuse
         self._freshness = freshness
 
     def event(self, kind: str | None, item: Object) -> None:
@@ -44,7 +44,7 @@ class Intake:
         try:
             run = JobRun.from_wire(item)
         except InvalidObject as error:
-            self._refusals.refuse(item, error)
+            self._refuse(item, error)
         else:
             self._fleet.tell(run)
 

@@ -1,99 +1,64 @@
-"""Runs that the API server has stored and the models refuse: made Failed, once, with everything that is wrong.
+"""Runs that the API server has stored and the models refuse: each gets a stand-in, which ends as any failure does.
 
-An older CRD, or a rule that a schema can't express, lets them through. The run's own fields can't be trusted then, so
-nothing of it is started; what had begun before an edit made it so is ended as any failure is.
+An older CRD, a rule that a schema can't express, or models that have become stricter let them through. What is written
+can't be trusted then, so nothing of it is started; but what had begun before is ended, and freed in its time.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-from jobrun_operator.api import API_VERSION, KIND, PLURAL, ConditionType, InvalidObject, JobRunStatus, Phase
-from jobrun_operator.core import conditions
-from jobrun_operator.core.conditions import Standing
+from pydantic import ValidationError
+
+from jobrun_operator.api import InvalidObject, JobRun, JobRunSpec, JobRunStatus
+from jobrun_operator.api.jobrun import Metadata
 from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.reasons import Reason
-from jobrun_operator.errors import Conflict, Gone, JobRunError
-from jobrun_operator.kubernetes.api import MERGE, KubeApi, Object, collection, metadata
-from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
-from jobrun_operator.kubernetes.events import KubeEvents, Regarding
+from jobrun_operator.kubernetes.api import Object, metadata
 
-log = logging.getLogger(__name__)
+_SPEC = {"tasks": {"count": 1}, "worker": {"image": "refused", "python": "refused:refused"}}
+"""Nothing of it is ever used."""
 
-Fail = Callable[[str, Fault], bool]
-"""Told of the uid of a run that can't go on; returns whether somebody takes care of it."""
+_KEPT = ("results", "cleanupSecondsAfterFinished", "ttlSecondsAfterFinished")
+"""What of a spec is acted by after the end."""
 
 
-class Refusals:
-    """``refuse`` may be called for the same object again and again."""
-
-    def __init__(self, api: KubeApi, budget: WriteBudget, events: KubeEvents, fail: Fail) -> None:
-        self._api = api
-        self._budget = budget
-        self._events = events
-        self._fail = fail
-        self._writing: dict[str, asyncio.Task[None]] = {}
-
-    def refuse(self, item: Object, error: InvalidObject) -> None:
-        uid = str(metadata(item).get("uid", ""))
-        fault = Fault(Reason.INVALID_SPEC, str(error))
-        if self._fail(uid, fault) or uid in self._writing:
-            return
-        status = refused_status(item, fault, datetime.now(UTC))
-        if status is None:
-            return  # it has been told before, maybe by another process
-        task = asyncio.create_task(self._write(item, status), name=f"refuse {metadata(item).get('name')}")
-        self._writing[uid] = task
-        task.add_done_callback(lambda _: self._writing.pop(uid, None))
-
-    async def _write(self, item: Object, status: JobRunStatus) -> None:
-        meta = metadata(item)
-        namespace, name = str(meta["namespace"]), str(meta["name"])
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
-            "status": status.to_wire(),
-        }
-        path = f"{collection(API_VERSION, PLURAL, namespace)}/{name}/status"
-        await self._budget.take(Urgency.TRANSITION)
-        try:
-            await self._api.request("PATCH", path, body=body, content_type=MERGE)
-            said = status.condition(ConditionType.FAILED)
-            if said is not None:
-                where = Regarding(namespace, name, str(meta["uid"]), str(meta["resourceVersion"]))
-                await self._events.tell(where, reason=said.reason, message=said.message, warning=True)
-        except (Conflict, Gone):
-            return  # it has changed: the watch tells it again as it is now
-        except JobRunError as error:
-            log.warning("%s/%s can't be told that it is refused: %s", namespace, name, error)
-        else:
-            log.warning("%s/%s is refused: %s", namespace, name, status.conditions[0].message)
+def fault_of(error: InvalidObject) -> Fault:
+    return Fault(Reason.INVALID_SPEC, str(error))
 
 
-def refused_status(item: Object, fault: Fault, now: datetime) -> JobRunStatus | None:
-    """The status of an object that is refused; None where it has ended already."""
-    before = _status_of(item.get("status"))
-    if before.phase is not None and before.phase.is_final:
-        return None
-    generation = int(metadata(item).get("generation") or 0)
-    standing = Standing(Phase.FAILED, fault.reason, fault.message, failing=fault)
-    return before.model_copy(
-        update={
-            "observed_generation": generation or None,
-            "phase": Phase.FAILED,
-            "conditions": conditions.render(before.conditions, standing, generation=generation, now=now),
-            "completion_time": now,
-        }
+def stand_in(item: Object, spec: JobRunSpec | None = None) -> JobRun:
+    """The run that this object is, as far as it can be read. ``spec``: the last that was acceptable, where there is
+    one; else its own is only what clean-up goes by."""
+    return JobRun.model_construct(
+        metadata=_metadata_of(metadata(item)),
+        spec=spec or _spec_of(item.get("spec")),
+        status=_status_of(item.get("status")),
     )
 
 
-def _status_of(value: Any) -> JobRunStatus:
+def _metadata_of(found: Any) -> Metadata:
     try:
-        return JobRunStatus.model_validate(value or {})
-    except ValueError:
+        return Metadata.model_validate(found)
+    except ValidationError:
+        return Metadata.model_construct(**found)  # a name that is none of ours still names the object
+
+
+def _spec_of(found: Any) -> JobRunSpec:
+    written = found if isinstance(found, dict) else {}
+    spec = JobRunSpec.model_validate(_SPEC)
+    kept = dict(_SPEC)
+    for name in _KEPT:
+        try:
+            spec = JobRunSpec.model_validate({**kept, name: written.get(name)})
+        except ValidationError:
+            continue  # its default, then
+        kept[name] = written.get(name)
+    return spec
+
+
+def _status_of(found: Any) -> JobRunStatus:
+    try:
+        return JobRunStatus.model_validate(found or {})
+    except ValidationError:
         return JobRunStatus()

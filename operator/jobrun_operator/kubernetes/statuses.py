@@ -8,11 +8,11 @@ again at longer and longer intervals.
 from __future__ import annotations
 
 from jobrun_operator.api import API_VERSION, KIND, PLURAL, InvalidObject, JobRun, JobRunStatus
-from jobrun_operator.api.jobrun import Metadata
 from jobrun_operator.core import reporting
 from jobrun_operator.errors import Gone
 from jobrun_operator.kubernetes.api import KubeApi, Object, collection
 from jobrun_operator.kubernetes.budget import Urgency, WriteBudget
+from jobrun_operator.kubernetes.refusals import stand_in
 from jobrun_operator.kubernetes.restraint import Restraint
 
 
@@ -63,9 +63,7 @@ def _as_stored(stored: Object, known: JobRun) -> JobRun:
     try:
         return JobRun.from_wire(stored)
     except InvalidObject:
-        meta = Metadata.model_validate(stored["metadata"])
-        status = JobRunStatus.model_validate(stored.get("status") or {})
-        return known.model_copy(update={"metadata": meta, "status": status})
+        return stand_in(stored, known.spec)
 
 
 def _path(run: JobRun) -> str:

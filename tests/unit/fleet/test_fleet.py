@@ -247,12 +247,109 @@ async def test_a_run_that_can_not_go_on_fails_in_two_steps() -> None:
     rig.create("a")
     async with rig.going("a"):
         await until(lambda: rig.phase("a") == Phase.RUNNING)
-        assert rig.fleet.fail("a", Fault(Reason.INVALID_SPEC, "no"))
-        assert not rig.fleet.fail("unknown", Fault(Reason.INVALID_SPEC, "no"))
+        rig.fleet.refuse(rig.statuses["a"], WRONG)
         await until(lambda: rig.phase("a") == Phase.FAILED, seconds=30)
-        failed = rig.statuses["a"].status.condition("Failed")
-        assert failed is not None
-        assert failed.reason == "InvalidSpec"
+        assert why_failed(rig, "a") == "InvalidSpec"
+
+
+WRONG = Fault(Reason.INVALID_SPEC, "spec.rate: no")
+
+
+def why_failed(rig: FleetRig, uid: str) -> str:
+    condition = rig.statuses[uid].status.condition("Failed")
+    return condition.reason if condition is not None and condition.is_true else ""
+
+
+async def refused_since_a_restart(rig: FleetRig, uid: str, phase: Phase) -> JobRun:
+    """A run that one operator brought to ``phase``, as another finds it when it can't be accepted any more."""
+    async with rig.going(uid):
+        await until(lambda: rig.phase(uid) == phase)
+        await asyncio.sleep(3)
+    rig.runs.unlisted.add(uid)  # as what is refused is
+    rig.restart()
+    return rig.statuses[uid]
+
+
+async def test_one_that_is_refused_since_a_restart_is_ended_and_freed() -> None:
+    rig = FleetRig()
+    rig.create("a", rate={"tasks": 1, "periodSeconds": 10}, cleanupSecondsAfterFinished=100)
+    run = await refused_since_a_restart(rig, "a", Phase.RUNNING)
+    assert (await rig.workers.observe("a")).running
+    asked = len(rig.workers.asked)
+    async with rig.going():
+        rig.fleet.refuse(run, WRONG)
+        await until(lambda: rig.phase("a") == Phase.FAILED, seconds=30)
+        assert why_failed(rig, "a") == "InvalidSpec"
+        assert "pause a" in rig.broker.calls
+        assert (await rig.workers.observe("a")).running == 0
+        await until(lambda: rig.statuses["a"].status.replicas == 0, seconds=5)
+        assert {replicas for _, replicas in rig.workers.asked[asked:]} == {0}
+        released = len(rig.broker.stored)
+        await asyncio.sleep(60)
+        assert len(rig.broker.stored) == released
+        await until(lambda: "delete a" in rig.broker.calls, seconds=60)
+        assert len(rig.fleet) == 1
+
+
+async def test_one_that_is_refused_is_not_scaled_while_the_broker_is_away() -> None:
+    rig = FleetRig()
+    rig.create("a", rate={"tasks": 1, "periodSeconds": 10})
+    run = await refused_since_a_restart(rig, "a", Phase.RUNNING)
+    asked = len(rig.workers.asked)
+    rig.broker.fault = BrokerUnavailable("away")
+    async with rig.going():
+        rig.fleet.refuse(run, WRONG)
+        await asyncio.sleep(60)
+        assert len(rig.workers.asked) == asked  # what it was made of is not known any more
+        rig.broker.fault = None
+        await until(lambda: rig.phase("a") == Phase.FAILED, seconds=30)
+
+
+async def test_one_that_was_refused_from_the_start_has_nothing_made_for_it() -> None:
+    rig = FleetRig()
+    run = rig.create("a", ttlSecondsAfterFinished=100)
+    async with rig.going():
+        rig.fleet.refuse(run, WRONG)
+        rig.fleet.refuse(run, WRONG)
+        await until(lambda: rig.phase("a") == Phase.FAILED, seconds=30)
+        assert (rig.broker.calls, rig.workers.asked) == ([], [])
+        writes = len(rig.statuses.writes)
+        await asyncio.sleep(30)
+        rig.fleet.refuse(rig.statuses["a"], WRONG)
+        await asyncio.sleep(30)
+        assert len(rig.statuses.writes) == writes
+        await until(lambda: "a" not in rig.runs.known, seconds=60)
+
+
+async def test_one_that_is_complete_stays_so_and_is_freed() -> None:
+    """Its dead letters are retried when it is acceptable again, and not before."""
+    rig = FleetRig()
+    rig.create("a", retry={"maxAttempts": 1}, cleanupSecondsAfterFinished=1000)
+    labour = Labour(rig.broker, rig.workers, "a", max_attempts=1, fails=lambda index, attempt: index == 1)
+    working = asyncio.create_task(labour.main())
+    run = await refused_since_a_restart(rig, "a", Phase.COMPLETED)
+    async with rig.going():
+        rig.retries.ask("a", 1)
+        rig.fleet.refuse(run, WRONG)
+        await asyncio.sleep(60)
+        assert (rig.phase("a"), rig.retries.calls) == (Phase.COMPLETED, [])
+        rig.fleet.tell(rig.statuses.edit("a", maxWaiting=7))
+        await until(lambda: len(rig.retries.calls) == 1, seconds=10)
+        await until(lambda: rig.phase("a") == Phase.COMPLETED)
+        rig.fleet.refuse(rig.statuses["a"], WRONG)
+        await until(lambda: "delete a" in rig.broker.calls, seconds=1100)
+    working.cancel()
+
+
+async def test_what_is_refused_and_deleted_is_found_by_the_next_list() -> None:
+    rig = FleetRig()
+    run = rig.create("a")
+    rig.runs.unlisted.add("a")
+    async with rig.going():
+        rig.fleet.refuse(run, WRONG)
+        await until(lambda: rig.phase("a") == Phase.FAILED, seconds=30)
+        rig.runs.known.discard("a")
+        await until(lambda: len(rig.fleet) == 0, seconds=70)
 
 
 async def test_its_beat_goes_on_whatever_is_away() -> None:

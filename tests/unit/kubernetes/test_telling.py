@@ -1,45 +1,15 @@
-"""Statuses of refused objects, news that are told once, and log lines that name their run."""
+"""News that are told once, and log lines that name their run."""
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from jobrun_operator.api import Condition, ConditionStatus, JobRunStatus, Phase
-from jobrun_operator.core.lifecycle import Fault
-from jobrun_operator.core.reasons import Reason
 from jobrun_operator.kubernetes.announced import new_trouble
 from jobrun_operator.kubernetes.events import Regarding, event_name
 from jobrun_operator.kubernetes.logs import About, Sparing
-from jobrun_operator.kubernetes.refusals import refused_status
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-FAULT = Fault(Reason.INVALID_SPEC, "spec.tasks.count: must be at least 1, is 0")
-
-
-def item(**status: Any) -> dict[str, Any]:
-    return {"metadata": {"name": "a", "generation": 3}, "spec": {}, "status": status}
-
-
-def test_a_refused_object_is_failed_as_any_other() -> None:
-    status = refused_status(item(), FAULT, NOW)
-    assert status is not None
-    assert (status.phase, status.observed_generation, status.completion_time) == (Phase.FAILED, 3, NOW)
-    true = {one.type for one in status.conditions if one.is_true}
-    assert true == {"FailureTarget", "Failed", "Finished", "Stalled"}
-    assert {one.reason for one in status.conditions} == {"InvalidSpec"}
-
-
-@pytest.mark.parametrize("phase", ["Failed", "Completed"])
-def test_what_has_ended_stays_as_it_is(phase: str) -> None:
-    assert refused_status(item(phase=phase), FAULT, NOW) is None
-
-
-def test_a_status_that_can_not_be_read_is_replaced() -> None:
-    assert refused_status(item(phase=5, tasks="x"), FAULT, NOW) is not None
 
 
 def ready(status: str, reason: str, message: str = "") -> JobRunStatus:
