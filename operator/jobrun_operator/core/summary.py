@@ -71,7 +71,7 @@ def workers(ready: int, wanted: int) -> str:
 
 def eta_seconds(counts: Counts, ended_per_second: float, asked_per_second: float | None) -> float | None:
     """Seconds until the run is through: what is not ended at the speed of ends, and never sooner than the rate lets
-    the rest be released. None where nothing tells: what is released already and does not end has no rate to go by."""
+    the rest be released. None where nothing tells: while what was released does not end there is no rate to go by."""
     left = counts.total - counts.ended
     if left <= 0:
         return 0.0
@@ -79,7 +79,10 @@ def eta_seconds(counts: Counts, ended_per_second: float, asked_per_second: float
     if asked_per_second is None:
         return by_ends
     by_rate = (counts.total - counts.released) / asked_per_second
-    return (by_rate or None) if by_ends is None else max(by_ends, by_rate)
+    if by_ends is not None:
+        return max(by_ends, by_rate)
+    begun = counts.released > 0 and counts.ended == 0
+    return None if begun or not by_rate else by_rate
 
 
 def summarize(

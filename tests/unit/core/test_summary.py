@@ -104,6 +104,8 @@ def test_an_asked_rate_alone(asked: tuple[int, int], shown: str) -> None:
         (_counts(100, 0), 0.0, None, None),
         (_counts(100, 20), 4.0, None, 20.0),
         (_counts(100, 0), 0.0, 10.0, 10.0),
+        (_counts(100, 0, 20), 0.0, 10.0, None),  # released, and nothing has ended yet
+        (_counts(100, 10, 20), 0.0, 10.0, 8.0),
         (_counts(100, 40, 50), 10.0, 10.0, 6.0),  # fifty to release, ten to end
         (_counts(100, 40, 50), 1.0, 10.0, 60.0),  # workers are slower than the rate
         (_counts(100, 90, 100), 2.0, 10.0, 5.0),
