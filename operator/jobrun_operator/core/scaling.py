@@ -12,7 +12,7 @@ scaling behavior"; KEP-853):
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jobrun_operator.core.scaling_demand import learn, recommend, remember
 from jobrun_operator.core.scaling_service import ServiceTime
@@ -50,6 +50,10 @@ class ScalingHistory:
     """(time, replicas added) within the period of ``scale_up``."""
     service: ServiceTime = field(default_factory=ServiceTime)
     shortage: Shortage = field(default_factory=Shortage)
+
+    def pause(self, now: float) -> ScalingHistory:
+        """While nothing is begun, such as in a hold, nothing is learned of what workers can do."""
+        return replace(self, service=self.service.pause(now), shortage=self.shortage.pause())
 
 
 def decide(

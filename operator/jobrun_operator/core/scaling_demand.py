@@ -100,8 +100,11 @@ def recommend(settings: ScalingSettings, seen: Observation, service: ServiceTime
     else:
         demand = _demand(settings, seen, behind, overdue) * service.seconds
         soon = min(_inflow(seen, behind) * service.seconds, max(0, seen.remaining))
-        need = min(max(demand, busy), seen.outstanding + soon) / settings.concurrency
-        enough = math.ceil(need - _ROUNDING)
+        most = seen.outstanding + soon
+        enough = math.ceil(min(max(demand, busy), most) / settings.concurrency - _ROUNDING)
+        need = (
+            min(demand, most) / settings.concurrency
+        )  # not ``busy``: what is in hand is a whole number by chance
         kept = min(seen.replicas, math.ceil(need + min(_SURPLUS * need, 1) - _ROUNDING))
         wanted, reason = max(1, enough, kept), ScaleReason.DRAIN
     present = max(1, seen.replicas)
@@ -114,7 +117,8 @@ def _filling(seen: Observation, service: ServiceTime) -> float:
     """Tasks that will come before a worker that is asked for now is there, on top of those that are being worked on."""
     if seen.asked_rate is None or not seen.more_to_release:
         return 0.0
-    return min(seen.release_rate * min(_START_SECONDS, service.age()), max(0, seen.remaining))
+    growth = max(0.0, seen.release_rate - (seen.completion_rate or 0.0))
+    return min(growth * min(_START_SECONDS, service.age()), max(0, seen.remaining))
 
 
 def _behind(seen: Observation) -> bool:

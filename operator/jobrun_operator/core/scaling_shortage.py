@@ -34,6 +34,10 @@ class Shortage:
             return self  # they have yet to catch up with what waited for them
         return replace(self, least=max(replicas + 1, self.needed(now)), proven_at=now)
 
+    def pause(self) -> Shortage:
+        """Nothing was begun for a while: what waits after it says nothing of the workers until they have caught up."""
+        return replace(self, kept_up=0)
+
     def needed(self, now: float) -> int:
         """Workers that are needed at least; 0 where nothing is known."""
         return self.least if self.least and now - self.proven_at < MEMORY_SECONDS else 0

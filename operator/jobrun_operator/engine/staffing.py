@@ -45,15 +45,17 @@ class Staffing:
 
     async def dismiss(self, run: JobRun, state: WorkersState) -> None:
         """No worker is wanted."""
+        self._history = self._history.pause(_now())
         await self._ask(run, 0, "Held", state)
 
     async def keep(self, run: JobRun, state: WorkersState) -> None:
-        """As many as there are: nothing is known of the run yet."""
+        """As many as there are: nothing is known of the run yet, or nothing of it is to be begun for a while."""
+        self._history = self._history.pause(_now())
         await self._ask(run, state.desired, "Unknown", state)
 
     async def scale(self, run: JobRun, seen: Observation, state: WorkersState) -> None:
         """As many as what was ``seen`` asks for."""
-        now = asyncio.get_running_loop().time()
+        now = _now()
         decision, history = scaling.decide(scaling_of(run, self._most), seen, self._history, now)
         if await self._ask(run, decision.replicas, decision.reason.value, state):
             self._history = history
@@ -61,7 +63,7 @@ class Staffing:
     async def _ask(self, run: JobRun, wanted: int, reason: str, state: WorkersState) -> bool:
         """Whether ``wanted`` is what is asked for now."""
         asked = (wanted, run.metadata.generation)
-        if asked == self._denied and asyncio.get_running_loop().time() < self._denied_until:
+        if asked == self._denied and _now() < self._denied_until:
             return False
         self._denied = None
         anything = wanted or state.desired or state.running  # for no workers, none need to be made
@@ -73,7 +75,7 @@ class Staffing:
                 self.trouble = Fault(Reason.WORKERS_FAILED, str(error))
                 if isinstance(error, NotAllowed):
                     self._denied = asked
-                    self._denied_until = asyncio.get_running_loop().time() + _NOT_ALLOWED_SECONDS
+                    self._denied_until = _now() + _NOT_ALLOWED_SECONDS
                 log.warning("%s/%s: %s", run.namespace, run.name, error)
                 return False
             except JobRunError as error:
@@ -84,3 +86,7 @@ class Staffing:
                 self._on_scaled(reason)
         self.trouble = None
         return True
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -104,6 +104,12 @@ def test_a_worker_stays_while_tasks_come_that_it_ends_between_two_looks(rate: fl
     assert set(course.replicas(60, 590)) == {1}
 
 
+@pytest.mark.parametrize(("rate", "seconds"), [(2 / 60, 20.0), (6 / 60, 8.0), (1.0, 0.9)])
+def test_a_slot_that_is_just_enough_stays_the_only_one(rate: float, seconds: float) -> None:
+    course = simulate(paced(rate, takes(seconds), concurrency=1), 900)
+    assert max(course.replicas(300, 900)) == 1
+
+
 @pytest.mark.parametrize(("rate", "seconds"), [(2, 60.0), (10, 60.0), (1, 30.0)])
 def test_slow_tasks_find_their_worker_there_when_the_slots_are_full(rate: float, seconds: float) -> None:
     """The rate is kept although a worker after the other is needed, and each takes 5 s to start."""
