@@ -56,7 +56,7 @@ class BrokerAddress:
         """Which settings to look at where the broker does not let this user in: the same variables on every side."""
         if self.credentials:
             return f"check the file that JOBRUN_NATS_CREDENTIALS names ({self.credentials}), and the user at the broker"
-        if self.password_file:
+        if self.user_file:
             return f"check {self.user_file} and {self.password_file}, and the user at the broker"
         if self.user:
             return (
@@ -72,10 +72,15 @@ class BrokerAddress:
         if self.credentials:
             self._check_credentials()
             options["user_credentials"] = self.credentials
-        if self.user:
-            options |= {"user": self.user, "password": self.password}
-        elif self.password_file:
+        if self.user_file or self.password_file:
+            if not (self.user_file and self.password_file) or self.user or self.password:
+                raise ValueError(
+                    "JOBRUN_NATS_USER_FILE and JOBRUN_NATS_PASSWORD_FILE are given together, and instead of "
+                    "JOBRUN_NATS_USER and JOBRUN_NATS_PASSWORD"
+                )
             options |= {"user": _word(self.user_file), "password": _word(self.password_file)}
+        elif self.user:
+            options |= {"user": self.user, "password": self.password}
         tls = self.tls()
         if tls is not None:
             options["tls"] = tls
@@ -119,6 +124,9 @@ class BrokerAddress:
 def _word(path: str) -> str:
     """What is in a file, without the line end that an editor leaves. Raises ValueError."""
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        word = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} can't be read: {error}") from error
+    if not word:
+        raise ValueError(f"{path} is empty")
+    return word
