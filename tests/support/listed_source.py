@@ -22,6 +22,8 @@ class ListedSource:
         self.version = ""
         self.opened: list[int] = []
         """The index that each pass began at."""
+        self.open = 0
+        """Passes that are neither over nor closed."""
         self.scans = 0
         self.before_chunk: Callable[[], object] = lambda: None
         """Called before each chunk is handed out."""
@@ -41,10 +43,14 @@ class ListedSource:
 
     async def read(self, start: int) -> AsyncIterator[Sequence[bytes]]:
         self.opened.append(start)
-        end = self.count if self.ends_at is None else self.ends_at
-        for first in range(start, end, self._chunk):
-            await asyncio.sleep(self.seconds_a_chunk)
-            self.before_chunk()
-            if self.fault is not None:
-                raise self.fault
-            yield [b"task %d" % index for index in range(first, min(first + self._chunk, end))]
+        self.open += 1
+        try:
+            end = self.count if self.ends_at is None else self.ends_at
+            for first in range(start, end, self._chunk):
+                await asyncio.sleep(self.seconds_a_chunk)
+                self.before_chunk()
+                if self.fault is not None:
+                    raise self.fault
+                yield [b"task %d" % index for index in range(first, min(first + self._chunk, end))]
+        finally:
+            self.open -= 1

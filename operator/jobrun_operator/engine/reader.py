@@ -1,7 +1,9 @@
 """Hands out the payloads of a source by index, and goes where the broker says that it must: back after a lost tail,
 forward past what another engine, or a batch whose answer was lost, has stored.
 
-The next payloads are read while the last ones of those before are being stored: neither waits for the other.
+The next chunk is read while one is stored whole: neither waits for the other. Behind a chunk that goes in pieces, as it
+does under back-pressure or at a rate, nothing is read ahead; and what is stored is not kept. So a run that waits keeps
+one chunk of its source, and a second one only while a whole one is being stored.
 """
 
 from __future__ import annotations
@@ -50,25 +52,30 @@ class SourceReader:
             except BaseException:
                 await self.aclose()  # what was read in part can't be trusted to go on
                 raise
-        end = self._offset + count
-        if end >= len(self._chunk) and self._ahead is None:
+        if self._offset == 0 and count >= len(self._chunk) and self._ahead is None:
             self._ahead = asyncio.create_task(_following(self._chunks))
-        return self._chunk[self._offset : end]
+        return self._chunk[self._offset : self._offset + count]
 
     def advance(self, count: int) -> None:
         """``count`` of the payloads that ``take`` gave are stored."""
         self._offset += count
         self._next += count
+        if self._offset >= len(self._chunk):
+            self._offset -= len(self._chunk)
+            self._chunk = ()
 
     async def aclose(self) -> None:
+        """Keep nothing, and leave nothing open, also where this is cancelled; ``take`` opens the source again."""
         chunks, self._chunks = self._chunks, None
         ahead, self._ahead = self._ahead, None
         self._chunk, self._offset, self._next = (), 0, -1
-        if ahead is not None:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)  # nobody needs to know any more
-        if isinstance(chunks, AsyncGenerator):
-            await chunks.aclose()
+        try:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.gather(ahead, return_exceptions=True)  # nobody needs to know any more
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
 
     async def __aenter__(self) -> SourceReader:
         return self

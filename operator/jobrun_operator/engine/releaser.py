@@ -166,6 +166,7 @@ class Releaser:
             return
         if release.limited_by == LimitedBy.ALL_RELEASED:
             self._out_of_trouble()
+            await self._reader.aclose()
         if self.trouble is None:
             self.limited_by = release.limited_by
         if release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from jobrun_operator.engine.reader import SourceReader
 from jobrun_operator.errors import SourceError, SourceUnavailable
 from support.listed_source import ListedSource
+
+
+class _Chunk(list[bytes]):
+    """It can be seen when nobody keeps it any more."""
+
+
+class _WatchedSource(ListedSource):
+    """Sees which of its chunks are kept, by itself as well: the newest."""
+
+    def __init__(self, count: int, *, chunk: int) -> None:
+        super().__init__(count, chunk=chunk)
+        self._given: list[weakref.ref[_Chunk]] = []
+
+    @property
+    def kept(self) -> int:
+        return sum(given() is not None for given in self._given)
+
+    async def read(self, start: int) -> AsyncIterator[Sequence[bytes]]:
+        async for payloads in super().read(start):
+            chunk = _Chunk(payloads)
+            self._given.append(weakref.ref(chunk))
+            yield chunk
 
 
 async def take(reader: SourceReader, index: int, count: int) -> list[bytes]:
@@ -73,20 +97,40 @@ async def test_after_an_error_it_is_opened_again() -> None:
     assert source.opened == [0, 10]
 
 
-async def test_the_next_chunk_is_read_while_the_last_payloads_of_one_are_stored() -> None:
+async def test_the_next_chunk_is_read_while_one_is_stored_whole() -> None:
+    source, given = ListedSource(40, chunk=10), []
+    source.before_chunk = lambda: given.append(source)
+    async with SourceReader(source) as reader:
+        await reader.take(0, 10)
+        await settled()
+        assert len(given) == 2  # and no further: what is read ahead is bounded
+        reader.advance(10)
+        assert await take(reader, 10, 12) == tasks(10, 20)
+        await settled()
+        assert len(given) == 3
+
+
+async def test_of_a_chunk_that_goes_in_pieces_none_is_read_ahead() -> None:
     source, given = ListedSource(30, chunk=10), []
     source.before_chunk = lambda: given.append(source)
     async with SourceReader(source) as reader:
-        await reader.take(0, 4)
-        await settled()
-        assert len(given) == 1  # there is enough at hand
-        reader.advance(4)
-        await reader.take(4, 6)
-        await settled()
-        assert len(given) == 2  # and no further: what is read ahead is bounded
-        reader.advance(6)
-        assert await take(reader, 10, 2) == tasks(10, 12)
-        assert len(given) == 2
+        for index, count in ((0, 4), (4, 6)):
+            await reader.take(index, count)
+            await settled()
+            reader.advance(count)
+        assert len(given) == 1
+
+
+@pytest.mark.parametrize("pieces", [[10], [4, 6], [1, 9]])
+async def test_who_waits_keeps_one_chunk(pieces: list[int]) -> None:
+    source, index = _WatchedSource(40, chunk=10), 0
+    async with SourceReader(source) as reader:
+        for count in pieces * 3:
+            await reader.take(index, count)
+            await settled()
+            reader.advance(count)
+            index += count
+            assert source.kept == 1
 
 
 async def test_what_failed_ahead_is_told_when_it_is_reached_and_read_again_then() -> None:
@@ -117,6 +161,19 @@ async def test_nothing_is_left_running_or_unheard(fault: SourceUnavailable | Non
     gc.collect()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not unheard
+
+
+async def test_a_source_is_closed_also_where_closing_it_is_cancelled() -> None:
+    source = ListedSource(25, chunk=10)
+    reader = SourceReader(source)
+    await reader.take(0, 10)
+    await settled()  # the next chunk is there
+    closing = asyncio.create_task(reader.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert source.open == 0
 
 
 async def settled() -> None:

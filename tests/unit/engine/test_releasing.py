@@ -57,6 +57,7 @@ async def test_without_a_rate_it_is_as_fast_as_there_is_room() -> None:
         await until(lambda: rig.releaser.limited_by == LimitedBy.ALL_RELEASED)
         assert_exactly_once(rig.broker, 25_000)
         assert rig.source.opened == [0]
+        assert rig.source.open == 0
 
 
 async def test_nothing_is_released_before_it_is_asked_for() -> None:
