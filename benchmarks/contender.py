@@ -24,8 +24,11 @@ class Sizes:
 
 class Contender(Protocol):
     name: str
-    trials: Sequence[str]
-    """Those that it has a part in."""
+
+    @property
+    def trials(self) -> Sequence[str]:
+        """Those that it has a part in."""
+        ...
 
     async def prepare(self, folder: Path) -> str:
         """Build or install what it needs. Returns why that can't be, empty where it could: then it is skipped."""

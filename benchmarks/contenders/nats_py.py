@@ -29,7 +29,7 @@ class NatsPy:
 
     async def trial(self, trial: str, sizes: Sizes) -> Readings:
         async with streams(self._url) as run:
-            command = [sys.executable, _PROGRAM]
+            command: list[str | Path] = [sys.executable, _PROGRAM]
             if trial == "release":
                 command += ["publish", run.url, run.stream, run.subject, wire.CONSUMER, str(sizes.release)]
                 async with running(command) as client:

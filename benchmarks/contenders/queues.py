@@ -111,7 +111,7 @@ class Queue:
             yield worker
 
     async def _send(self, environment: Mapping[str, str], *what: object) -> dict[str, Any]:
-        command = [sys.executable, PROGRAMS / f"{self.program}.py", *map(str, what)]
+        command: list[str | Path] = [sys.executable, PROGRAMS / f"{self.program}.py", *map(str, what)]
         async with running(command, cwd=PROGRAMS, env=environment) as sender:
             found: dict[str, Any] = json.loads((await sender.wait()).splitlines()[-1])
         return found

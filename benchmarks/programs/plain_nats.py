@@ -42,4 +42,5 @@ async def main(what: str, url: str, stream: str, subject: str, consumer: str, ta
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:6], int(sys.argv[6])))
+    given, url, stream, subject, consumer, tasks = sys.argv[1:]
+    asyncio.run(main(given, url, stream, subject, consumer, int(tasks)))

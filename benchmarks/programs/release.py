@@ -56,9 +56,9 @@ class Noting(JetStreamPublisher):
         super().__init__(js, names)
         self.sent: list[int] = []
 
-    async def release(self, uid: str, after: int, payloads: Sequence[bytes]) -> None:
+    async def release(self, uid: str, after: int, payloads: Sequence[bytes]) -> int:
         self.sent += [time.time_ns()] * len(payloads)
-        await super().release(uid, after, payloads)
+        return await super().release(uid, after, payloads)
 
 
 def source_of(text: str) -> TaskSource:
