@@ -1,4 +1,4 @@
-"""nats-py used plainly: ``publish_async``; ``fetch`` and ``ack``, with a publish for each result that is kept."""
+"""nats-py used plainly: ``publish_async``, also of results that are kept; ``fetch`` and ``ack``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobrun_worker import wire
 
 _PROGRAM = Path(__file__).parents[1] / "programs" / "plain_nats.py"
 RESULTS = 10
-"""Results wait for an answer each: a tenth of the tasks is enough to measure."""
+"""A result costs it several times as much as a task: a tenth of the tasks is enough to measure."""
 
 
 class NatsPy:

@@ -1,7 +1,8 @@
 """nats-py as its documentation shows it.
 
 ``python plain_nats.py publish|work|results URL STREAM SUBJECT CONSUMER TASKS``
-``publish`` prints the seconds from the first publish to the last acknowledgement.
+``publish`` prints the seconds from the first publish to the last acknowledgement. ``results`` publishes one for each
+task of a fetch, waits for all their answers, and then acks: a task is not done before its result is kept.
 """
 
 from __future__ import annotations
@@ -32,11 +33,16 @@ async def main(what: str, url: str, stream: str, subject: str, consumer: str, ta
         subscription = await js.pull_subscribe_bind(consumer=consumer, stream=stream)
         taken = 0
         while taken < tasks:
-            for message in await subscription.fetch(FETCH):
-                if what == "results":
-                    await js.publish(f"{subject}.{taken}", b'{"done": 1}')
+            fetched = await subscription.fetch(FETCH)
+            if what == "results":
+                kept = [
+                    await js.publish_async(f"{subject}.{index}", b'{"done": 1}')
+                    for index, _ in enumerate(fetched, taken)
+                ]
+                await asyncio.gather(*kept)
+            for message in fetched:
                 await message.ack()
-                taken += 1
+            taken += len(fetched)
         await nc.flush()
     await nc.close()
 
