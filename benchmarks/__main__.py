@@ -1,7 +1,8 @@
 """``python -m benchmarks``: each contender in turn, several rounds, as a table and as build/bench.json.
 
 Trials are interleaved: within a round one contender follows the other, so that what else the machine does falls on all
-of them. Compare within a run, by ratio.
+of them. Compare within a run, by ratio, and only where the machine had nothing else to do: a server and a process of
+Python don't lose the same by it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from benchmarks.report import rows, table
 from support.nats_server import NatsServer
 
 BUILD = Path(__file__).parents[1] / "build"
+IDLE_LOAD = 1.0
+"""The 1-minute load average from which the machine has something else to do."""
 
 CONTENDERS = (CClient, JobRun, NatsPy, TaskiqNats, CeleryRedis, DramatiqRedis)
 NAMES = [contender.name for contender in CONTENDERS]
@@ -38,6 +41,11 @@ async def bench(
     names: Sequence[str], trials: Sequence[str], rounds: int, sizes: Sizes, folder: Path, jetstream: str = ""
 ) -> dict[str, Any]:
     """The content of bench.json. ``jetstream``: settings of the nats-server that differ from its defaults."""
+    load_before = os.getloadavg()[0]
+    if load_before > IDLE_LOAD:
+        _say(
+            f"warning: the load is {load_before:.1f} before anything is measured: neither figures nor ratios hold"
+        )
     async with NatsServer(folder / "nats", jetstream=jetstream) as server:
         found: dict[tuple[str, str], list[float]] = defaultdict(list)
         ready, skipped = await _prepared(names, server.url, folder)
@@ -59,7 +67,7 @@ async def bench(
     versions: dict[str, str] = {"python": platform.python_version()}
     for contender in ready:
         versions |= contender.versions()
-    measured = machine() | {"nats_server": jetstream or "default settings"}
+    measured = machine(load_before) | {"nats_server": jetstream or "default settings"}
     return {"machine": measured, "versions": versions, "rows": rows(found), "skipped": skipped}
 
 
@@ -78,7 +86,8 @@ async def _prepared(names: Sequence[str], url: str, folder: Path) -> tuple[list[
     return ready, skipped
 
 
-def machine() -> dict[str, Any]:
+def machine(load_before: float) -> dict[str, Any]:
+    """What it was measured on; ``load``, of now, has the benchmark's own in it."""
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -90,6 +99,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gib": round(memory, 1),
         "system": platform.platform(),
+        "load_before": load_before,
         "load": os.getloadavg()[0],
     }
 

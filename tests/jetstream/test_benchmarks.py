@@ -18,6 +18,7 @@ async def test_one_small_round_gives_a_row_for_each_measure_and_contender(tmp_pa
     result = await bench(["jobrun", "nats-py"], TRIALS, 1, Sizes(release=2000, work=1500), tmp_path)
 
     assert not result["skipped"]
+    assert {"load_before", "load"} <= set(result["machine"])
     assert set(result) == {"machine", "versions", "rows", "skipped"}
     rows = {(row["measure"], row["contender"]): row for row in result["rows"]}
     assert {(measure, name) for measure in TRIALS for name in ("jobrun", "nats-py")} <= set(rows)
@@ -26,6 +27,22 @@ async def test_one_small_round_gives_a_row_for_each_measure_and_contender(tmp_pa
         assert row["unit"] == MEASURES[measure].unit
         assert 0 < row["min"] <= row["median"] <= row["max"]
         assert row["rounds"] == 1
+
+
+@pytest.mark.parametrize(("load", "warns"), [(0.9, False), (1.1, True)])
+async def test_a_machine_that_does_something_else_is_warned_of(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    load: float,
+    warns: bool,
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+
+    result = await bench([], [], 1, Sizes(release=1, work=1), tmp_path)
+
+    assert ("warning: the load is 1.1" in capsys.readouterr().err) is warns
+    assert result["machine"]["load_before"] == load
 
 
 async def test_a_contender_without_its_tools_is_skipped_with_the_reason(
