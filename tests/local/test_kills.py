@@ -15,7 +15,7 @@ def test_the_whole_of_it_again_and_again(tmp_path: Path) -> None:
 
 
 def test_a_worker_in_mid_task(tmp_path: Path) -> None:
-    assert_all_hold(workers.killed_in_mid_task(tmp_path, count=64, seconds=0.2))
+    assert_all_hold(workers.killed_in_mid_task(tmp_path, count=160, seconds=0.2))
 
 
 def test_a_task_that_kills_its_worker_takes_no_neighbour_along(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ async def test_credentials_are_refused_at_once(tmp_path: Path) -> None:
                 with pytest.raises(EnvironmentFault, match="Authorization Violation") as refusal:
                     await connect(address, "test", timeout=60)
             assert "password" not in str(refusal.value)
-            assert "password" not in repr(address).replace("password=", "")
+            assert "wrong-password" not in repr(address)
         client = await connect(BrokerAddress(server.url, "a", "secret-password"), "test")
         await client.close()
 

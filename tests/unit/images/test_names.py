@@ -26,7 +26,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*/jobrun.yaml"))
 
 def built() -> list[str]:
     """The commands of ``make images``."""
-    command = ["make", "--dry-run", "images"]
+    command = ["make", "--no-print-directory", "--dry-run", "images"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.replace("\\\n", " ").splitlines()
 
