@@ -29,6 +29,13 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "work-cpu": Measure("s/100k tasks", "processor time of that worker process", "work"),
     "work-memory": Measure("MiB", "resident memory of that worker process, at most", "work"),
+    "work-processes": Measure(
+        "tasks/s",
+        "no-op tasks through one worker of two processes, no results kept",
+        "work-processes",
+        limit="work",
+    ),
+    "work-processes-cpu": Measure("s/100k tasks", "processor time of those processes", "work-processes"),
     "work-results": Measure(
         "tasks/s", "no-op tasks through one worker process, results kept", "work-results", limit="work"
     ),

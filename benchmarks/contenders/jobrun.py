@@ -24,6 +24,8 @@ CONCURRENCY = 1000
 BATCHES = 4
 """Batches at a time in a worker; of ``BATCH`` tasks each."""
 BATCH = 250
+PROCESSES = 2
+"""Of the worker in ``work-processes``, each with ``CONCURRENCY`` calls at a time."""
 
 
 class JobRun:
@@ -32,6 +34,7 @@ class JobRun:
         "release",
         "release-records",
         "work",
+        "work-processes",
         "work-results",
         "work-batch",
         "start-latency",
@@ -57,6 +60,8 @@ class JobRun:
                     )
                 case "work":
                     settings = {"handler_python": "noop:one"}
+                case "work-processes":
+                    settings = {"handler_python": "noop:one", "processes": str(PROCESSES)}
                 case "start-latency":
                     return await self._latency(run, sizes)
                 case "start-up":

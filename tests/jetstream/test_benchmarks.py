@@ -45,6 +45,14 @@ async def test_a_machine_that_does_something_else_is_warned_of(
     assert result["machine"]["load_before"] == load
 
 
+async def test_a_worker_of_several_processes_is_measured(tmp_path: Path) -> None:
+    result = await bench(["jobrun", "nats-py"], ["work-processes"], 1, Sizes(release=1, work=1500), tmp_path)
+
+    assert not result["skipped"]
+    assert {row["measure"] for row in result["rows"]} == {"work-processes", "work-processes-cpu"}
+    assert {row["contender"] for row in result["rows"]} == {"jobrun"}
+
+
 async def test_a_contender_without_its_tools_is_skipped_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
