@@ -49,8 +49,8 @@ accept: install ## Print each bound that must hold, as measured here, with its l
 	PYTHONPATH=tests $(BIN)/python -m accept $(ONLY)
 
 .PHONY: faults
-faults: install ## Runs that are killed, frozen, cut off and filled up by a seeded schedule: SCHEDULES=20 SEED=7 JOBS=2
-	PYTHONPATH=tests $(BIN)/python -m faults --schedules $(or $(SCHEDULES),20) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2)
+faults: install ## Runs that are killed, frozen, cut off and filled up by a seeded schedule: SCHEDULES=20 SEED=7 JOBS=2; FULL=1 for all at full rate
+	PYTHONPATH=tests $(BIN)/python -m faults --schedules $(or $(SCHEDULES),20) --seed $(or $(SEED),1) --jobs $(or $(JOBS),2) $(if $(FULL),--full)
 
 .PHONY: bench
 bench: install ## Tasks a second next to what else there is: ROUNDS=5 MEASURES="release work" CONTENDERS="c-client jobrun" JETSTREAM="sync_interval: always"

@@ -1,7 +1,7 @@
 """``python -m faults``: schedules of faults, one after the other or side by side, and a closing line with the counts.
 
-``make faults SCHEDULES=20 SEED=7`` runs the schedules of the seeds 7 to 26. One that fails is printed with what it
-broke and the command that repeats it; its folder is kept.
+``make faults SCHEDULES=20 SEED=7`` runs the schedules of the seeds 7 to 26. Every fifth is at full rate; all are with
+``FULL=1``. One that fails is printed with what it broke and the command that repeats it; its folder is kept.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from faults import schedule, trial
+from faults.schedule import Schedule
 from faults.trial import Verdict
 
 
@@ -24,14 +25,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--schedules", type=int, default=20, help="how many")
     parser.add_argument("--seed", type=int, default=1, help="of the first; each further one has the next")
     parser.add_argument("--jobs", type=int, default=1, help="side by side")
+    parser.add_argument("--full", action="store_true", help="all at full rate, and not only every fifth")
     parser.add_argument("--show", action="store_true", help="only print the schedules")
     options = parser.parse_args(arguments)
     seeds = range(options.seed, options.seed + options.schedules)
+    schedules = [schedule.choose(seed, full=options.full) for seed in seeds]
     if options.show:
-        print("\n".join(str(schedule.draw(seed)) for seed in seeds))
+        print("\n".join(map(str, schedules)))
         return 0
     try:
-        verdicts = asyncio.run(_all(seeds, options.jobs))
+        verdicts = asyncio.run(_all(schedules, options.jobs))
     except asyncio.CancelledError:
         print("interrupted")
         return 130
@@ -39,18 +42,18 @@ def main(arguments: list[str]) -> int:
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 
-async def _all(seeds: range, jobs: int) -> list[Verdict]:
+async def _all(schedules: list[Schedule], jobs: int) -> list[Verdict]:
     this = asyncio.current_task()
     assert this is not None
     for number in (signal.SIGINT, signal.SIGTERM):  # either way nothing is left running
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     slots = asyncio.Semaphore(jobs)
 
-    async def one(seed: int) -> Verdict:
+    async def one(drawn: Schedule) -> Verdict:
         async with slots:
-            folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
+            folder = Path(tempfile.mkdtemp(prefix=f"faults-{drawn.seed}-"))
             try:
-                verdict = await trial.run(schedule.draw(seed), folder)
+                verdict = await trial.run(drawn, folder)
             except asyncio.CancelledError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -59,7 +62,7 @@ async def _all(seeds: range, jobs: int) -> list[Verdict]:
                 shutil.rmtree(folder, ignore_errors=True)
             return verdict
 
-    return await asyncio.gather(*(one(seed) for seed in seeds))
+    return await asyncio.gather(*map(one, schedules))
 
 
 def told(verdict: Verdict) -> str:
@@ -71,10 +74,12 @@ def told(verdict: Verdict) -> str:
     )
     faults = ", ".join(fault.kind for fault in verdict.schedule.faults)
     if verdict.holds:
-        return f"seed {seed}: ok; {figures}; {faults}"
+        kind = " at full rate" if verdict.schedule.full_rate else ""
+        return f"seed {seed}{kind}: ok; {figures}; {faults}"
     lines = [f"seed {seed}: FAILED; {figures}", str(verdict.schedule)]
     lines += [f"  broken: {violation}" for violation in verdict.violations]
-    lines += [f"  again: make faults SCHEDULES=1 SEED={seed}; kept in {verdict.folder}"]
+    full = " FULL=1" if verdict.schedule.full_rate else ""
+    lines += [f"  again: make faults SCHEDULES=1 SEED={seed}{full}; kept in {verdict.folder}"]
     return "\n".join(lines)
 
 

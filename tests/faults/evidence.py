@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from nats.aio.client import Client
 
 from support.measure import nanoseconds
 
-_AT_ONCE = 64
-"""Requests under way."""
+_AT_ONCE = 1000
+"""Outcomes of one request."""
+_ANSWER_SECONDS = 30
 _LOOK_SECONDS = 0.1
 
 
@@ -81,8 +82,7 @@ async def gather(url: str, uid: str, log: Path, status: Mapping[str, Any]) -> Ev
     try:
         work = await _api(client, f"STREAM.INFO.jobrun_{uid}")
         consumer = await _api(client, f"CONSUMER.INFO.jobrun_{uid}.workers")
-        out = await _api(client, f"STREAM.INFO.jobrun_{uid}_out")
-        outcomes = await _outcomes(client, uid, out["state"]["last_seq"])
+        outcomes = await _outcomes(client, uid)
     finally:
         await client.close()
     delivered = consumer["delivered"]
@@ -120,31 +120,34 @@ async def _ignore(_: Exception) -> None:
     """The broker is away now and then: that is what the runs are for."""
 
 
-async def _outcomes(client: Client, uid: str, last_seq: int) -> list[Ended]:
+async def _outcomes(client: Client, uid: str) -> list[Ended]:
+    """By batched direct gets, as ADR-31 has them."""
     found: list[Ended] = []
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def read(sequence: int) -> None:
-        async with slots:
-            request = json.dumps({"seq": sequence}).encode()
-            answer = await client.request(f"$JS.API.DIRECT.GET.jobrun_{uid}_out", request, timeout=30)
-        headers = answer.headers or {}
-        subject = headers.get("Nats-Subject", "").split(".")
-        if headers.get("Status") == "404" or subject[3:4] != ["end"]:
-            return  # a newer message of its subject has taken its place, or it is no outcome
-        found.append(
-            Ended(
-                index=int(subject[5]),
-                kind=subject[4],
-                body=answer.data,
-                reason=headers.get("Jobrun-Reason", ""),
-                attempts=int(headers["Jobrun-Attempts"]),
-                released=nanoseconds(headers["Jobrun-Released-At"]),
-            )
-        )
-
-    await asyncio.gather(*(read(sequence) for sequence in range(1, last_seq + 1)))
+    inbox, sequence = client.new_inbox(), 1
+    answers = await client.subscribe(inbox)
+    while sequence:
+        request = json.dumps({"seq": sequence, "batch": _AT_ONCE}).encode()
+        await client.publish(f"$JS.API.DIRECT.GET.jobrun_{uid}_out", request, reply=inbox)
+        sequence = 0
+        while (answer := await answers.next_msg(timeout=_ANSWER_SECONDS)).headers:
+            if "Status" in answer.headers:  # 204: the batch is over, 404: there is nothing more
+                break
+            sequence = int(answer.headers["Nats-Sequence"]) + 1
+            subject = answer.headers["Nats-Subject"].split(".")
+            if subject[3] == "end":  # else it is no outcome
+                found.append(_ended(subject, answer.data, answer.headers))
     return found
+
+
+def _ended(subject: Sequence[str], body: bytes, headers: Mapping[str, str]) -> Ended:
+    return Ended(
+        index=int(subject[5]),
+        kind=subject[4],
+        body=body,
+        reason=headers.get("Jobrun-Reason", ""),
+        attempts=int(headers["Jobrun-Attempts"]),
+        released=nanoseconds(headers["Jobrun-Released-At"]),
+    )
 
 
 async def _api(client: Client, subject: str) -> dict[str, Any]:

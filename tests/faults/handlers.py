@@ -1,4 +1,4 @@
-"""The handler of the runs that faults are done to. It is copied beside each run, and leaves a log that can be judged.
+"""The handlers of runs that faults are done to. They are copied beside each run, and leave a log that can be judged.
 
 ``log`` gets a line when a handler begins (``b``) and when it is about to return or raise (``e``): letter, index by
 the task, index by the payload, attempt, process, nanoseconds since the epoch by the machine's own clock. Lines are
@@ -55,14 +55,39 @@ def result_of(index: int) -> dict[str, int]:
     return {"index": index, "squared": index * index}
 
 
+def _error(task: Task) -> Exception | None:
+    if gives_up(task.index):
+        return Fail("this one can't succeed")
+    if fails_first(task.index) and task.attempt == 1:
+        return Retry(0.2)
+    if always_fails(task.index):
+        return ConnectionError("the partner hung up")
+    return None
+
+
 async def handle(payload: Any, task: Task) -> dict[str, int]:
     _log("b", payload, task)
     await asyncio.sleep(_seconds(task.index))
+    return _end(payload, task)
+
+
+async def handle_at_once(payload: Any, task: Task) -> dict[str, int]:
+    """Nothing but the log."""
+    _log("b", payload, task)
+    return _end(payload, task)
+
+
+async def handle_batch(payloads: list[Any], tasks: list[Task]) -> list[dict[str, int] | Exception]:
+    """The same for many."""
+    for payload, task in zip(payloads, tasks, strict=True):
+        _log("b", payload, task)
+    for payload, task in zip(payloads, tasks, strict=True):
+        _log("e", payload, task)
+    return [_error(task) or result_of(task.index) for task in tasks]
+
+
+def _end(payload: Any, task: Task) -> dict[str, int]:
     _log("e", payload, task)
-    if gives_up(task.index):
-        raise Fail("this one can't succeed")
-    if fails_first(task.index) and task.attempt == 1:
-        raise Retry(0.2)
-    if always_fails(task.index):
-        raise ConnectionError("the partner hung up")
+    if error := _error(task):
+        raise error
     return result_of(task.index)

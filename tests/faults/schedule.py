@@ -2,12 +2,14 @@
 
 Each fault has a target; faults of one target never overlap (what is killed can't be frozen as well), those of
 different ones may.
+
+A run is hurt at a few hundred tasks a second, or *at full rate*: tens of thousands of tasks and no-op handlers.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -61,6 +63,30 @@ _NOT_WITH_POWER_LOST = frozenset({"broker-killed", "broker-stopped", "disk-slow"
 
 _APART = 0.3
 """Seconds between two faults of a target."""
+
+FULL_EVERY = 5
+"""Each seed that is divisible by it is at full rate, unless all are asked to be."""
+_FULL_TASKS = 60_000
+_FULL_TASKS_SYNCED = 20_000
+"""Where each outcome and each ack waits for the disk."""
+_FULL_SECONDS = 4.0
+"""In which the faults begin: a machine with nothing else to do takes longer for the tasks."""
+_FULL_KILLS = ("worker-killed", "engine-killed", "broker-killed")
+"""All of them, in each run at full rate."""
+_FULL_OTHERS = (
+    *("worker-killed", "worker-torn", "worker-frozen", "worker-drained", "engine-killed", "engine-torn"),
+    *(
+        "engine-frozen",
+        "engine-doubled",
+        "broker-killed",
+        "broker-frozen",
+        "worker-link-cut",
+        "engine-link-cut",
+    ),
+)
+_FULL_SHAPES = ((None, 1), (100, 1), (None, 2), (100, 2))
+"""``worker.batchSize`` and ``worker.processes``, one after the other."""
+
 _STEPS = (-86_400.0, -3_600.0, -30.0, -1.0, 1.0, 30.0, 3_600.0, 86_400.0)
 """Of a clock, in seconds."""
 
@@ -105,18 +131,69 @@ class Schedule:
     scales: bool
     """The engine decides how many workers there are; else there are two."""
     faults: tuple[Fault, ...]
+    full_rate: bool = False
+    """No rate, and handlers that do nothing."""
+    batch_size: int | None = None
+    """At full rate only."""
+    processes: int = 1
+    """Of each worker."""
 
     def __str__(self) -> str:
-        pace = f"{self.rate}/s" if self.rate else "no rate"
+        pace = "full rate" if self.full_rate else f"{self.rate}/s" if self.rate else "no rate"
         sync = "each write synced" if self.sync_always else "writes not synced"
-        head = (
-            f"seed {self.seed}: {self.tasks} tasks, {pace}, {self.concurrency} at a time in a worker, {sync}"
-        )
+        head = f"seed {self.seed}: {self.tasks} tasks, {pace}, {self._at_a_time}, {sync}"
         return "\n".join([head, *(f"  {fault}" for fault in self.faults)])
+
+    @property
+    def _at_a_time(self) -> str:
+        calls = f"{self.concurrency} at a time in a worker"
+        batches = f" in batches of {self.batch_size}" if self.batch_size else ""
+        return calls + batches + (f" of {self.processes} processes" if self.processes > 1 else "")
 
     @property
     def kinds(self) -> frozenset[str]:
         return frozenset(fault.kind for fault in self.faults)
+
+
+def choose(seed: int, *, full: bool = False) -> Schedule:
+    """``full``: at full rate, whatever the seed."""
+    return draw_full(seed) if full or seed % FULL_EVERY == 0 else draw(seed)
+
+
+def draw_full(seed: int) -> Schedule:
+    """Tens of thousands of tasks at full rate, with kills of worker, engine and broker and one to three more faults."""
+    dice = random.Random(seed)
+    sync_always = dice.random() < 0.25
+    batch_size, processes = _FULL_SHAPES[seed % len(_FULL_SHAPES)]
+    names = (*_FULL_KILLS, *dice.choices(_FULL_OTHERS, k=dice.randint(1, 3)))
+    return Schedule(
+        seed=seed,
+        tasks=_FULL_TASKS_SYNCED if sync_always else _FULL_TASKS,
+        rate=None,
+        concurrency=dice.choice((2, 4)) if batch_size else dice.choice((16, 64)),
+        sync_always=sync_always,
+        from_start=False,
+        keeps_results=True,
+        scales=False,
+        faults=_in_time(_spread(dice, names)),
+        full_rate=True,
+        batch_size=batch_size,
+        processes=processes,
+    )
+
+
+def _spread(dice: random.Random, names: Sequence[str]) -> list[Fault]:
+    """A fault of each name, at some time that is apart from others of its target; the first of a target always."""
+    faults: list[Fault] = []
+    for name in names:
+        fault = _fault(dice, name, _FULL_SECONDS)
+        if all(_apart(fault, other) for other in faults):
+            faults.append(fault)
+    return faults
+
+
+def _in_time(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(sorted(faults, key=lambda fault: fault.at))
 
 
 def draw(seed: int, *, seconds: float = 7.0) -> Schedule:
@@ -141,7 +218,7 @@ def draw(seed: int, *, seconds: float = 7.0) -> Schedule:
         from_start=dice.random() < 0.25 and not any(fault.kind == POWER_LOST for fault in faults),
         keeps_results=dice.random() < 0.75,
         scales=dice.random() < 0.4,
-        faults=tuple(sorted(faults, key=lambda fault: fault.at)),
+        faults=_in_time(faults),
     )
 
 

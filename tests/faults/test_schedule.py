@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import combinations, groupby
 
-from faults.schedule import KINDS, draw
+from faults.schedule import KINDS, choose, draw, draw_full
 
 
 def test_the_same_seed_is_the_same_schedule() -> None:
@@ -31,3 +31,20 @@ def test_a_schedule_says_all_that_it_is() -> None:
     text = str(draw(7))
     assert text.startswith("seed 7: ")
     assert text.count("\n") == len(draw(7).faults)
+
+
+def test_every_fifth_schedule_is_at_full_rate_and_all_where_that_is_asked_for() -> None:
+    assert [seed for seed in range(1, 21) if choose(seed).full_rate] == [5, 10, 15, 20]
+    assert choose(7, full=True) == draw_full(7)
+    shapes = {(choose(seed).batch_size, choose(seed).processes) for seed in (5, 10, 15, 20)}
+    assert shapes == {(None, 1), (100, 1), (None, 2), (100, 2)}
+
+
+def test_at_full_rate_worker_engine_and_broker_are_killed_among_tens_of_thousands_of_tasks() -> None:
+    for seed in range(50):
+        full = draw_full(seed)
+        assert full == draw_full(seed)
+        assert {"worker-killed", "engine-killed", "broker-killed"} <= full.kinds
+        assert full.tasks >= 20_000
+        assert full.rate is None
+        assert full.keeps_results

@@ -21,7 +21,8 @@ from faults.world import World
 START_SECONDS = 60.0
 """Until the first task has begun, on any machine."""
 END_SECONDS = 90.0
-"""From the last fault's end until the run has ended, on any machine."""
+FULL_END_SECONDS = 300.0
+"""From the last fault's end until the run has ended, on any machine; the second at full rate, with all its tasks."""
 GONE_SECONDS = 10.0
 WORKERS = 2
 MAX_ATTEMPTS = 4
@@ -59,10 +60,12 @@ def spec_of(schedule: Schedule) -> dict[str, Any]:
     spec: dict[str, Any] = {
         "tasks": {"count": schedule.tasks},
         "worker": {
-            "python": "handlers:handle",
+            "python": f"handlers:{_handler_of(schedule)}",
             "concurrency": schedule.concurrency,
+            "processes": schedule.processes,
             "taskTimeoutSeconds": 20,
-        },
+        }
+        | ({"batchSize": schedule.batch_size} if schedule.batch_size else {}),
         "scaling": _AS_NEEDED if schedule.scales else {"minReplicas": WORKERS, "maxReplicas": WORKERS},
         "retry": {"maxAttempts": MAX_ATTEMPTS, "initialDelaySeconds": 1, "maxDelaySeconds": 2},
         "circuitBreaker": {
@@ -76,12 +79,18 @@ def spec_of(schedule: Schedule) -> dict[str, Any]:
     return spec | {"rate": {"tasks": schedule.rate, "periodSeconds": 1, "burst": burst_of(schedule)}}
 
 
+def _handler_of(schedule: Schedule) -> str:
+    if not schedule.full_rate:
+        return "handle"
+    return "handle_batch" if schedule.batch_size else "handle_at_once"
+
+
 def burst_of(schedule: Schedule) -> int:
     return (schedule.rate or 0) // 10
 
 
 def max_waiting_of(schedule: Schedule) -> int:
-    return schedule.rate or 300
+    return 10_000 if schedule.full_rate else schedule.rate or 300
 
 
 async def run(schedule: Schedule, folder: Path) -> Verdict:
@@ -134,7 +143,8 @@ async def _see_to_its_end(world: World, schedule: Schedule, verdict: Verdict) ->
     await injection.run(schedule)
     verdict.done, verdict.skipped = injection.done, injection.skipped
     healed = loop.time()
-    ended = await _until(lambda: world.finished.is_set() or bool(world.trouble()), END_SECONDS)
+    patience = FULL_END_SECONDS if schedule.full_rate else END_SECONDS
+    ended = await _until(lambda: world.finished.is_set() or bool(world.trouble()), patience)
     verdict.recovery = loop.time() - healed
     if trouble := world.trouble():
         verdict.violations.append(f"the trial itself failed: {trouble}")
@@ -144,7 +154,7 @@ async def _see_to_its_end(world: World, schedule: Schedule, verdict: Verdict) ->
     status = stored.to_wire().get("status") or {}
     found = await evidence.gather(world.broker.url, world.run.uid, world.log, status)
     if not ended:
-        verdict.violations.append(f"not ended {END_SECONDS:g} s after the last fault: {status.get('tasks')}")
+        verdict.violations.append(f"not ended {patience:g} s after the last fault: {status.get('tasks')}")
     return found
 
 
