@@ -25,7 +25,7 @@ from jobrun_worker.wire import CONSUMER
 log = logging.getLogger(__name__)
 
 LANES = 4
-"""Pull requests of one worker at a time; 1000 workers stay below the consumer's ``max_waiting``."""
+"""Pull requests of one process at a time; those of the largest run stay within the consumer's ``max_waiting``."""
 EXPIRES = 6.0
 """Seconds that a request waits at the broker."""
 HEARTBEAT = 2.0

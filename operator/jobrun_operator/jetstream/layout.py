@@ -38,8 +38,10 @@ NO_ROOM = 1
 _DIGITS = 20
 """As many a sequence has at most; nothing longer is a count of ours."""
 
-_MAX_PULLS = 4096
-"""Pull requests that may wait at a consumer: above two for each of 1000 workers."""
+_MAX_PULLS = 1000 * 64 * 4
+"""Pull requests that may wait at a consumer: those of the largest run, with 1000 workers of 64 processes of 4 lanes.
+The same for each run, since the broker never changes it ("max waiting can not be updated") and a run may be given
+more workers. Only requests that do wait take memory there."""
 
 
 @dataclass(frozen=True, slots=True)
