@@ -29,6 +29,8 @@ class MemoryRetries:
     fails: Callable[[int], bool] = lambda index: False
     calls: list[tuple[float, int]] = field(default_factory=list)
     """When each retry began, and of which index."""
+    permits: list[tuple[int, int]] = field(default_factory=list)
+    """How many were permitted, and how many at most to one process."""
     _queues: dict[str, _Queue] = field(default_factory=dict)
     _busy: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -70,6 +72,7 @@ class MemoryRetries:
     async def permit(self, uid: str, count: int, at_a_time: int) -> None:
         await asyncio.sleep(0)
         queue = self._queues[uid]
+        self.permits.append((count, at_a_time))
         while count and queue.waiting and not queue.paused:
             index = queue.waiting.pop(0)
             queue.held.add(index)

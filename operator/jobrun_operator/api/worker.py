@@ -86,9 +86,14 @@ class Worker(SpecModel):
         return HandlerKind.EXEC if self.exec is not None else HandlerKind.HTTP
 
     @property
+    def process_slots(self) -> int:
+        """Tasks at a time in one process."""
+        return self.concurrency * (self.batch_size or 1)
+
+    @property
     def slots(self) -> int:
         """Tasks at a time in one worker."""
-        return self.processes * self.concurrency * (self.batch_size or 1)
+        return self.processes * self.process_slots
 
     @property
     def pod_template(self) -> dict[str, Any]:

@@ -203,7 +203,7 @@ class Retries(Protocol):
         ...
 
     async def permit(self, uid: str, count: int, at_a_time: int) -> None:
-        """Let workers begin ``count`` retries within the next second, one worker at most ``at_a_time`` of them."""
+        """Let workers begin ``count`` retries within the next second, one process at most ``at_a_time`` of them."""
         ...
 
     async def pause(self, uid: str, *, paused: bool) -> None:

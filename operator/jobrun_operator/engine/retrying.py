@@ -29,8 +29,9 @@ class Terms:
 
     rate: Rate | None
     at_a_time: int
-    """Tasks that one worker has at a time."""
-    workers: int
+    """Tasks that one process of a worker has at a time; a permit reaches one process, and what it can't use lapses."""
+    processes: int
+    """Of all workers together."""
 
 
 class Retrying:
@@ -100,7 +101,7 @@ class Retrying:
             if asked is None or not asked.messages or terms is None:
                 self._wake.clear()
                 continue
-            most = min(asked.messages, terms.at_a_time * max(1, terms.workers))
+            most = min(asked.messages, terms.at_a_time * max(1, terms.processes))
             permits, self._bucket = pacing.permits(terms.rate, self._bucket, most, _now())
             if permits:
                 try:

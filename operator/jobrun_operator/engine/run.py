@@ -427,8 +427,8 @@ class RunEngine:
         if self._holds or self._held is not None or total is None:
             self._retrying.permit(None)
             return
-        limits = limits_of(self.run, total)
-        self._retrying.permit(Terms(limits.rate, self.run.spec.worker.slots, workers.ready))
+        limits, worker = limits_of(self.run, total), self.run.spec.worker
+        self._retrying.permit(Terms(limits.rate, worker.process_slots, workers.ready * worker.processes))
 
     async def _align_delivery(self, reading: Reading | None) -> bool:
         """Deliver or not, as the run's phase asks; returns whether nothing is handed to workers any more."""

@@ -190,3 +190,13 @@ async def test_killed_and_started_again_at_any_time() -> None:
     assert_counts_add_up(r)
     succeeded = [status.tasks.succeeded for _, status in r.statuses.writes if status.tasks is not None]
     assert all(before <= after for before, after in pairwise(succeeded))
+
+
+async def test_a_process_is_permitted_no_more_than_it_can_use() -> None:
+    worker = {"image": "i", "python": "m:f", "processes": 4, "concurrency": 2, "batchSize": 3}
+    r = failing(100, *range(100), worker=worker, scaling={"minReplicas": 2, "maxReplicas": 2})
+    await complete(r)
+    r.retries.ask(UID, *range(100))
+    await complete(r)
+    assert {at_a_time for _, at_a_time in r.retries.permits} == {2 * 3}
+    assert max(count for count, _ in r.retries.permits) == 2 * 4 * 2 * 3
