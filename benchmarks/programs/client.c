@@ -11,7 +11,11 @@
 #include <string.h>
 
 #define MAX_PENDING 8192 /* unanswered publishes */
-#define FETCH 500
+
+/* Messages of one fetch: the fastest of 500, 1000, 2000, 4000 and 10000. Fetches that overlap were tried as well, and are
+ * slower: the server is what is busy, with 0.9 s of processor time for 100,000 tasks next to 0.15 s of this client, and it
+ * takes 1.4 s where two requests of 4000 are under way at a time, or two connections fetch. */
+#define FETCH 4000
 
 #define CHECK(call)                                                                                  \
     do {                                                                                             \
@@ -80,7 +84,8 @@ static void work(natsConnection *nc, const char *stream, const char *consumer, l
     CHECK(js_PullSubscribe(&subscription, js, NULL, consumer, NULL, &options, &code));
     for (long taken = 0; taken < tasks;) {
         natsMsgList list;
-        CHECK(natsSubscription_Fetch(&list, subscription, FETCH, 5000, &code));
+        int wanted = tasks - taken < FETCH ? (int)(tasks - taken) : FETCH; /* never more than there are: that waits */
+        CHECK(natsSubscription_Fetch(&list, subscription, wanted, 5000, &code));
         for (int i = 0; i < list.Count; i++)
             CHECK(natsMsg_Ack(list.Msgs[i], NULL));
         taken += list.Count;
