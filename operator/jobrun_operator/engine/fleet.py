@@ -87,6 +87,11 @@ class _Member:
         return self.task is not None and self.task.done()
 
     @property
+    def has_ended(self) -> bool:
+        phase = self.engine.run.status.phase
+        return phase is not None and phase.is_final
+
+    @property
     def is_edited(self) -> bool:
         """Since what its status is about."""
         run = self.engine.run
@@ -205,12 +210,14 @@ class Fleet:
         member.task = asyncio.create_task(self._drive(member), name=f"run {run.namespace}/{run.name}")
 
     async def _drive(self, member: _Member) -> None:
-        """The engine of one run to its end; one that fails for a reason of its own is started again, later."""
+        """The engine of one run to its end. Another one follows it, later, where it fails for a reason of its own, and
+        where the run was edited as it ended: for a status that says so."""
         wait = _FIRST_RESTART
         while True:
             try:
                 await member.engine.main()
-                return
+                if not (member.has_ended and member.is_edited):
+                    return
             except Exception:
                 # A fault of ours in one run must not stop the others; nothing but the log can tell of it.
                 log.exception(

@@ -257,7 +257,12 @@ class RunEngine:
         self._has_workers = workers.desired > 0
         notice = await self._notice_of_hold(now)
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
-        self._take(await self._reporter.report(self.run, status, last=self.done.is_set()))
+        over = self._draining.is_over(views.phase_of(self.run), workers, asyncio.get_running_loop().time())
+        self._take(await self._reporter.report(self.run, status, last=over))
+        if (
+            over and (status.observed_generation or 0) == self.run.metadata.generation
+        ):  # else it was edited meanwhile
+            self.done.set()
         if notice is not None:
             await self._reporter.announce(self.run, notice.reason, notice.message)
 
@@ -450,9 +455,6 @@ class RunEngine:
             await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)
         if self._staffing.fault is not known:
             self._wake.set()  # the run fails for it, at once
-        now = asyncio.get_running_loop().time()
-        if self._draining.is_over(views.phase_of(self.run), workers, now):
-            self.done.set()
 
     def _observation(
         self, reading: Reading | None, counts: Counts | None, workers: WorkersState

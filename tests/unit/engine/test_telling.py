@@ -147,6 +147,29 @@ async def test_an_api_that_is_away_is_waited_for() -> None:
     assert_exactly_once(r.broker, 50)
 
 
+@pytest.mark.parametrize("fault", [None, TemporaryError("no API")], ids=["edited", "away"])
+async def test_the_last_status_is_told_also_where_that_takes_several_tries(
+    fault: TemporaryError | None,
+) -> None:
+    r = rig(20)
+    refused: list[JobRunStatus] = []
+
+    def at_the_end(status: JobRunStatus) -> None:
+        last = r.phase == Phase.COMPLETED and status.replicas == 0
+        if not last or len(refused) == (3 if fault else 1):
+            return
+        refused.append(status)
+        if fault is not None:
+            raise fault
+        r.statuses.annotate(UID, note="conflict")
+
+    r.statuses.before_write = at_the_end
+    async with r.drive() as main:
+        await until(main.done, seconds=60)
+    assert refused
+    assert (r.run.status.replicas, r.run.status.ready_replicas) == (0, 0)
+
+
 @pytest.mark.parametrize(("rate", "total"), [(100, 3000), (1, 30)])
 async def test_a_run_writes_at_most_once_a_second(rate: int, total: int) -> None:
     r = rig(total, rate={"tasks": rate, "periodSeconds": 1})

@@ -449,4 +449,4 @@ async def test_an_edit_during_the_last_report_is_observed_all_the_same() -> None
             lambda: rig.statuses["a"].status.observed_generation == edited.metadata.generation, seconds=70
         )
         assert rig.phase("a") == Phase.COMPLETED
-        assert not rig.pulses.is_heard("a")
+        await until(lambda: not rig.pulses.is_heard("a"), seconds=5)
