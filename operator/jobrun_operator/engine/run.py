@@ -259,9 +259,7 @@ class RunEngine:
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
         over = self._draining.is_over(views.phase_of(self.run), workers, asyncio.get_running_loop().time())
         self._take(await self._reporter.report(self.run, status, last=over))
-        if (
-            over and (status.observed_generation or 0) == self.run.metadata.generation
-        ):  # else it was edited meanwhile
+        if over:
             self.done.set()
         if notice is not None:
             await self._reporter.announce(self.run, notice.reason, notice.message)
