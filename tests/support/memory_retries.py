@@ -19,6 +19,8 @@ class _Queue:
     notes: dict[int, Outcome] = field(default_factory=dict)
     deliveries: int = 0
     paused: bool = False
+    unseen: list[int] = field(default_factory=list)
+    """Of ``waiting``, but out of the sight of what delivers them."""
 
 
 @dataclass
@@ -42,6 +44,11 @@ class MemoryRetries:
         """As a user does."""
         self._queues[uid].waiting += indexes
 
+    def lose_sight(self, uid: str) -> None:
+        """As a broker that was killed may: of all that waits now."""
+        queue = self._queues[uid]
+        queue.unseen, queue.waiting = queue.waiting, []
+
     # --- the port ---------------------------------------------------------------------------------------
 
     async def open(self, run: RunRef, source: SourceSummary) -> None:
@@ -58,7 +65,7 @@ class MemoryRetries:
         if queue is None:
             return None
         waiting, held = len(queue.waiting), len(queue.held)
-        return Asked(waiting + held, waiting, held, queue.deliveries, queue.paused)
+        return Asked(waiting + held + len(queue.unseen), waiting, held, queue.deliveries, queue.paused)
 
     async def settle(self, uid: str, *, keep: bool) -> int:
         await asyncio.sleep(0)
@@ -85,6 +92,11 @@ class MemoryRetries:
     async def pause(self, uid: str, *, paused: bool) -> None:
         await asyncio.sleep(0)
         self._queues[uid].paused = paused
+
+    async def rebuild(self, uid: str, *, paused: bool) -> None:
+        await asyncio.sleep(0)
+        queue = self._queues[uid]
+        queue.waiting, queue.unseen, queue.paused = queue.unseen + queue.waiting, [], paused
 
     async def wanted(self) -> Collection[str]:
         await asyncio.sleep(0)

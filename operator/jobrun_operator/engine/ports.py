@@ -210,6 +210,10 @@ class Retries(Protocol):
         """Stop or go on delivering."""
         ...
 
+    async def rebuild(self, uid: str, *, paused: bool) -> None:
+        """Make again what delivers requests, at the start of what is left of them."""
+        ...
+
     async def wanted(self) -> Collection[str]:
         """The uids of all runs that have something to be retried, ended ones included."""
         ...

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobrun_operator.core import pacing
+from jobrun_operator.core import pacing, stuck
 from jobrun_operator.core.pacing import Bucket, Rate
 from jobrun_operator.engine.ports import Asked, Retries, RunRef, SourceSummary
 from jobrun_operator.errors import JobRunError
@@ -45,6 +45,7 @@ class Retrying:
         self._charge = charge
         self._keeps_results = keeps_results
         self._asked: Asked | None = None
+        self._stuck = stuck.Watch()
         self._opened = self._closed = False
         self._terms: Terms | None = None
         self._bucket = Bucket.empty(0.0)
@@ -67,7 +68,22 @@ class Retrying:
             self._charge(max(0, asked.deliveries - before))
         if asked is not None and asked.messages:
             self._wake.set()
+        if asked is not None:
+            await self._mend(asked)
         return asked
+
+    async def _mend(self, asked: Asked) -> None:
+        """A consumer that has lost sight of the requests that are left is made again."""
+        look = stuck.Look(0, asked.messages, asked.waiting, asked.held, asked.deliveries)
+        self._stuck = self._stuck.after(look)
+        if self._stuck.is_stuck:
+            log.warning(
+                "run %s: %d retries are out of the consumer's sight; it is made again",
+                self._run.uid,
+                asked.messages,
+            )
+            await self._retries.rebuild(self._run.uid, paused=asked.paused)
+            self._stuck = stuck.Watch()
 
     async def open(self, source: SourceSummary | None) -> None:
         """There are dead letters: from now on they may be retried."""

@@ -113,6 +113,12 @@ class JetStreamRetries:
         with contextlib.suppress(NotFound):
             await self._js.api(f"CONSUMER.PAUSE.{self._names.retry_stream(uid)}.{wire.CONSUMER}", body)
 
+    async def rebuild(self, uid: str, *, paused: bool) -> None:
+        stream = self._names.retry_stream(uid)
+        with contextlib.suppress(NotFound):
+            await self._js.api(f"CONSUMER.DELETE.{stream}.{wire.CONSUMER}")
+        await self._make.consumer(stream, layout.workers_consumer(self._settings, paused=paused))
+
     async def wanted(self) -> Collection[str]:
         prefix = self._names.prefix
         return {

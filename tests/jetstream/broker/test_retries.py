@@ -194,3 +194,17 @@ async def test_who_is_told_that_a_letter_is_being_retried(js: JetStream, retries
     header = {EXPECTED_LAST_SUBJECT_SEQUENCE: "0"}
     with pytest.raises(JobRunError):
         await js.publish(NAMES.retry(UID, 2), b"{}", header)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])
+async def test_what_delivers_requests_is_made_again(
+    js: JetStream, retries: JetStreamRetries, lost: bool
+) -> None:
+    await bury(js, 3, 5)
+    assert await ask(js, 3, 5) == [True, True]
+    if lost:
+        await js.api(f"CONSUMER.DELETE.{NAMES.retry_stream(UID)}.workers")
+    await retries.rebuild(UID, paused=True)
+    assert await retries.asked(UID) == Asked(2, 2, 0, 0, paused=True)
+    await retries.rebuild(UID, paused=False)
+    assert await retries.asked(UID) == Asked(2, 2, 0, 0)

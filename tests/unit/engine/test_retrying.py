@@ -200,3 +200,16 @@ async def test_a_process_is_permitted_no_more_than_it_can_use() -> None:
     await complete(r)
     assert {at_a_time for _, at_a_time in r.retries.permits} == {2 * 3}
     assert max(count for count, _ in r.retries.permits) == 2 * 4 * 2 * 3
+
+
+async def test_requests_that_the_broker_has_lost_sight_of_are_found_again() -> None:
+    """As after a kill: they are there, and neither wait nor are in a worker's hands."""
+    r = failing(20, 3, 5)
+    await complete(r)
+    r.retries.ask(UID, 3, 5)
+    async with r.drive():
+        r.retries.lose_sight(UID)
+        await r.reaches(Phase.RUNNING)
+        await r.ends()
+    assert counts(r).succeeded == 20
+    assert_counts_add_up(r)
