@@ -103,7 +103,8 @@ def test_killed_whenever_while_they_are_retried(tmp_path: Path) -> None:
     with LocalRun(tmp_path / "run", spec | {"rate": {"tasks": 1000, "periodSeconds": 1}}) as run:
         run.run()
         dead(run, "retry", "--all")
-        run.edit(worker={"python": MENDED}, rate=spec["rate"])
+        # With a single attempt, one that a killed worker had in hand would be a dead letter again.
+        run.edit(worker={"python": MENDED}, rate=spec["rate"], retry={"maxAttempts": 3})
         for kill in range(1, 6):
             goal = COUNT + 2 * kill - 1
             run.start().until(lambda goal=goal: len(run.starts()) >= goal, f"{goal} starts")  # type: ignore[misc]
