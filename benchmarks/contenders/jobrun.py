@@ -21,8 +21,8 @@ from benchmarks.records import airports
 
 _ROOT = Path(__file__).parents[2]
 CONCURRENCY = 1000
-BATCHES = 4
-"""Batches at a time in a worker; of ``BATCH`` tasks each."""
+BATCHES = 16
+"""Batches at a time in a worker, of ``BATCH`` tasks each: together as many as the C client fetches."""
 BATCH = 250
 PROCESSES = 2
 """Of the worker in ``work-processes``, each with ``CONCURRENCY`` calls at a time."""

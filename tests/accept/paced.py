@@ -94,7 +94,7 @@ async def _read(url: str, count: int) -> list[int]:
 
     async def on_message(message: Msg) -> None:
         nonlocal left
-        delivery = Delivery.parse(message.reply)
+        delivery = Delivery.parse(message.reply.encode())
         if not times[delivery.index]:
             times[delivery.index] = delivery.released_ns
             left -= 1

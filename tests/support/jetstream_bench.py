@@ -125,7 +125,7 @@ _replies: dict[Taken, str] = {}
 
 
 def _taken(uid: str, message: Msg) -> Taken:
-    delivery = Delivery.parse(message.reply)
+    delivery = Delivery.parse(message.reply.encode())
     task = Taken(uid, delivery.index + 1, message.data, delivery.delivered, delivery.released_ns / 1e9)
     _replies[task] = message.reply
     return task

@@ -15,7 +15,7 @@ from jobrun_worker.handlers.batch import BatchHandler
 from jobrun_worker.held import Held
 from jobrun_worker.instructions import Fail, Retry, Throttled
 from jobrun_worker.settings import WorkerSettings
-from jobrun_worker.task import Task
+from jobrun_worker.task import NO_TASK, Task
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Attempts:
         self._deadlines = Deadlines(settings.task_timeout_seconds, self._over_limit)
         self._loop = asyncio.get_running_loop()
         self._abandoned = False
+        self._wants_task = handler.wants_task
         self._run = (settings.run, settings.namespace, settings.uid)
 
     def abandon(self) -> None:
@@ -86,6 +87,8 @@ class Attempts:
         return [self._timed_out(lead)] * len(batch) if lead.timed_out else results
 
     def _task(self, held: Held) -> Task:
+        if not self._wants_task:
+            return NO_TASK
         run, namespace, uid = self._run
         return Task(held.index, held.attempt, run, namespace, f"{uid}-{held.index}")
 

@@ -128,10 +128,10 @@ class Broker:
         except nats.errors.Error as error:
             raise BrokerUnavailable(_text(error)) from error
 
-    def tell(self, reply: str, word: bytes) -> None:
+    def tell(self, subject: bytes, word: bytes) -> None:
         """A word about a delivery, which has no answer. Written with all others of this turn of the loop, or as soon
         as there is a connection."""
-        self._say(b"PUB %b %d\r\n%b\r\n" % (reply.encode(), len(word), word))
+        self._say(b"PUB %b %d\r\n%b\r\n" % (subject, len(word), word))
 
     def ask(self, subject: str, headers: str, body: bytes, reply: str) -> None:
         """The same for a message with headers (lines that end with CR LF), whose answer comes to ``reply``."""

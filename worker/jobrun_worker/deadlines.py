@@ -17,18 +17,18 @@ class Deadlines:
         """``limit`` is in seconds; ``expired`` is called once for each task that is over it."""
         self._limit = limit
         self._expired = expired
-        self._running: dict[int, Held] = {}
+        self._running: dict[Held, None] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, held: Held) -> None:
         held.deadline = self._loop.time() + self._limit
-        self._running[held.key] = held
+        self._running[held] = None
         if self._timer is None:
             self._timer = self._loop.call_at(held.deadline, self._tick)
 
     def discard(self, held: Held) -> None:
-        self._running.pop(held.key, None)
+        self._running.pop(held, None)
         held.deadline = 0.0
 
     def close(self) -> None:
@@ -41,11 +41,11 @@ class Deadlines:
         self._timer = None
         now = self._loop.time()
         due = []
-        for held in self._running.values():
+        for held in self._running:
             if held.deadline > now:
                 self._timer = self._loop.call_at(held.deadline, self._tick)
                 break
             due.append(held)
         for held in due:
-            self._running.pop(held.key, None)
+            self._running.pop(held, None)
             self._expired(held)

@@ -17,13 +17,15 @@ class Held:
 
     index: int
     payload: bytes
-    reply: str
+    reply: bytes
     """Where to ack, nak and keep alive: of the newest delivery."""
     first: int
     """The delivery count with which this worker took it."""
     latest: int
     """The delivery count of the newest copy."""
     released_ns: int
+    key: int
+    """Tells it from all else that is held: a task by its index, a retry by a negative number."""
     record: AttemptRecord = NEVER_TRIED
     record_sequence: int = 0
     """Of the stored record in the stream of outcomes; 0: there is none."""
@@ -53,23 +55,18 @@ class Held:
     """Of which this is a retry; None: it is the task itself."""
 
     @classmethod
-    def of(cls, delivery: Delivery, reply: str, payload: bytes) -> Held:
-        delivered = delivery.delivered
-        return cls(delivery.index, payload, reply, delivered, delivered, delivery.released_ns)
+    def of(cls, delivery: Delivery, reply: bytes, payload: bytes) -> Held:
+        index, delivered, released_ns = delivery
+        return cls(index, payload, reply, delivered, delivered, released_ns, index)
 
     @classmethod
-    def of_retry(cls, delivery: Delivery, reply: str, request: RetryRequest) -> Held:
+    def of_retry(cls, delivery: Delivery, reply: bytes, request: RetryRequest) -> Held:
         """Its payload is in the dead letter, which is to be read."""
         delivered, sequence = delivery.delivered, delivery.index + 1
         return cls(
-            request.index, b"", reply, delivered, delivered, delivery.released_ns,
+            request.index, b"", reply, delivered, delivered, delivery.released_ns, -sequence,
             dead_letter=DeadLetter(request.dead_letter, sequence),
         )  # fmt: skip
-
-    @property
-    def key(self) -> int:
-        """Tells it from all else that is held: a task by its index, a retry by a negative number."""
-        return self.index if self.dead_letter is None else -self.dead_letter.request
 
     @property
     def record_name(self) -> str:
@@ -81,7 +78,7 @@ class Held:
         """Deliveries of this task that came while it was held here."""
         return self.latest - self.first
 
-    def adopt(self, delivery: Delivery, reply: str) -> None:
+    def adopt(self, delivery: Delivery, reply: bytes) -> None:
         """Another copy came: from now on its reply subject is the one that the broker waits on.
 
         Also where its count is lower: a broker that was killed may have forgotten the newest deliveries, and then

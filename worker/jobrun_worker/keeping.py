@@ -54,8 +54,13 @@ class Keeping:
     ) -> None:
         """Each that is kept comes to one of both: ``stored`` (also where it had an outcome before) or ``given_up``."""
         self._broker = broker
-        self._ok, self._end = names.ok(uid, ""), names.end(uid, "")
-        self._worker = " ".join(worker.split())
+        self._ok = names.ok(uid, "")
+        self._same = (
+            f"Jobrun-Worker: {' '.join(worker.split())}\r\n"
+            f"{EXPECTED_LAST_SUBJECT_SEQUENCE}: 0\r\n"
+            f"{EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT}: {names.end(uid, '')}"
+        )
+        """Of the headers of all results, ready for the index."""
         self._stored = stored
         self._given_up = given_up
         self._inbox = ""
@@ -87,13 +92,11 @@ class Keeping:
         due = self._loop.time() + REQUEST_TIMEOUT
         self._waiting[number.encode()] = Kept(held, body, attempts, finished_ns, seconds, due)
         headers = (
+            f"{self._same}{held.index}\r\n"
             f"Jobrun-Attempts: {attempts}\r\n"
-            f"Jobrun-Worker: {self._worker}\r\n"
             f"Jobrun-Released-At: {format_time(held.released_ns)}\r\n"
             f"Jobrun-Started-At: {format_time(held.started_ns)}\r\n"
             f"Jobrun-Finished-At: {format_time(finished_ns)}\r\n"
-            f"{EXPECTED_LAST_SUBJECT_SEQUENCE}: 0\r\n"
-            f"{EXPECTED_LAST_SUBJECT_SEQUENCE_SUBJECT}: {self._end}{held.index}\r\n"
         )
         self._broker.ask(f"{self._ok}{held.index}", headers, body, f"{self._inbox}.{number}")
         if self._timer is None:

@@ -19,8 +19,9 @@ from typing import Any
 
 from jobrun_worker.held import Held
 
-SLICE = 0.01
-"""Seconds for which a runner may go on from task to task before the loop has its turn, to read and to keep alive."""
+SLICE = 0.001
+"""Seconds for which a runner may go on from task to task before the loop has its turn: to read, to keep alive, and to
+write what has ended, so that the broker has something to do meanwhile (0.01 was a tenth slower)."""
 
 
 class Runners:

@@ -21,7 +21,6 @@ from jobrun_worker.decisions import (
     Paused,
     Result,
     RetryPolicy,
-    Succeeded,
     after_run,
     hand_back,
     hold_seconds,
@@ -54,9 +53,6 @@ class Settlement:
     async def settle(self, held: Held, result: Result, rest: float = 0.0) -> str:
         """End an attempt; returns the outcome that metrics count. Another attempt comes after ``rest`` seconds at the
         soonest."""
-        if isinstance(result, Succeeded) and not self._settings.retain_results and held.dead_letter is None:
-            self.ack(held)
-            return outcomes.SUCCEEDED
         finished = time.time_ns()
         if isinstance(result, Paused):
             self._shared_hold.throttle(hold_seconds(result.seconds), result.reason)

@@ -15,3 +15,7 @@ class Task:
     namespace: str
     idempotency_key: str
     """``<uid of the run>-<index>``: the same for every attempt; hand it to APIs that deduplicate by key."""
+
+
+NO_TASK = Task(0, 1, "", "", "")
+"""For a handler that does not look at it."""

@@ -123,22 +123,19 @@ class Delivery(NamedTuple):
     """Deliveries of this task so far, this one included."""
     released_ns: int
     """When the broker stored the task: nanoseconds since the epoch."""
-    pending: int
-    """Tasks still waiting for a worker at that moment."""
 
     @classmethod
-    def parse(cls, reply: str) -> Delivery:
+    def parse(cls, reply: bytes) -> Delivery:
         """Raises ValueError where ``reply`` is not JetStream's."""
-        tokens = reply.split(".")
+        tokens = reply.split(b".")
         count = len(tokens)
-        if (count != 9 and count < 11) or not reply.startswith("$JS.ACK."):
+        if (count != 9 and count < 11) or not reply.startswith(b"$JS.ACK."):
             raise ValueError(f"not a JetStream reply subject: {reply!r}")
         start = 4 if count == 9 else 6
-        delivered, sequence = int(tokens[start]), int(tokens[start + 1])
-        timestamp, pending = int(tokens[start + 3]), int(tokens[start + 4])
+        delivered, sequence, timestamp = int(tokens[start]), int(tokens[start + 1]), int(tokens[start + 3])
         if sequence < 1 or delivered < 1 or not 0 <= timestamp < _NO_TIME:
             raise ValueError(f"not a delivery of JetStream: {reply!r}")
-        return cls(sequence - 1, delivered, timestamp, pending)
+        return cls(sequence - 1, delivered, timestamp)
 
 
 @dataclass(frozen=True, slots=True)

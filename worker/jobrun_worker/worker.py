@@ -270,11 +270,11 @@ class Worker:
 
     # A task, from its delivery to its end
 
-    def _arrived(self, took: Callable[[str, bytes], None], tasks: list[tuple[bytes, bytes]]) -> None:
+    def _arrived(self, took: Callable[[bytes, bytes], None], tasks: list[tuple[bytes, bytes]]) -> None:
         """On the path of every task: nothing here waits, and nothing fails, since it is called by the connection."""
         for reply, payload in tasks:
             try:
-                took(reply.decode(), payload)
+                took(reply, payload)
             except ValueError as error:
                 log.error("a message that is no task: %s", error)
             except MemoryError as error:
@@ -282,7 +282,7 @@ class Worker:
             except Exception as error:
                 self._broken(error)
 
-    def _took(self, reply: str, payload: bytes) -> None:
+    def _took(self, reply: bytes, payload: bytes) -> None:
         delivery = Delivery.parse(reply)
         held = self._held.get(delivery.index)
         if held is not None:
@@ -299,7 +299,7 @@ class Worker:
         else:
             held.runner = self._loop.create_task(self._process(held))
 
-    def _took_retry(self, reply: str, payload: bytes) -> None:
+    def _took_retry(self, reply: bytes, payload: bytes) -> None:
         delivery = Delivery.parse(reply)
         try:
             request = RetryRequest.decode(payload)
@@ -394,15 +394,14 @@ class Worker:
 
     def _end_batch(self, batch: list[Held], results: list[Result], seconds: float) -> None:
         rest = self._trial.rest
-        retain = self._settings.retain_results
         for held, result in zip(batch, results, strict=True):
-            self._take_notice(result)
-            if isinstance(result, Succeeded) and held.dead_letter is None and not retain:
-                self._settlement.ack(held)
-                self._metrics.attempt(SUCCEEDED, seconds)
-                self._done(held)
-            elif not (isinstance(result, Succeeded) and self._keep(held, result, seconds)):
-                held.runner = self._loop.create_task(self._settle(held, result, rest, seconds))
+            if not isinstance(result, Succeeded):
+                self._failed(result)
+            elif self._succeeded(held, result, seconds):
+                if not held.kept:
+                    self._done(held)
+                continue
+            held.runner = self._loop.create_task(self._settle(held, result, rest, seconds))
 
     async def _settle(self, held: Held, result: Result, rest: float, seconds: float) -> None:
         try:
@@ -472,24 +471,37 @@ class Worker:
         finally:
             self._gate.leave()
         seconds = time.perf_counter() - began
-        rest = self._trial.rest
-        self._take_notice(result)
-        if isinstance(result, Succeeded) and self._keep(held, result, seconds):
-            return
+        if isinstance(result, Succeeded):
+            if self._succeeded(held, result, seconds):
+                return
+            rest = 0.0
+        else:
+            rest = self._trial.rest
+            self._failed(result)
         self._metrics.attempt(await self._settlement.settle(held, result, rest), seconds)
 
-    def _take_notice(self, result: Result) -> None:
-        """Of what says something about the partner: what a task is given up for, or throttled by, does not."""
-        if isinstance(result, Succeeded):
-            self._pulses.succeeded()
-            self._trial.succeeded()
-        elif isinstance(result, Failed):
+    def _succeeded(self, held: Held, result: Succeeded, seconds: float) -> bool:
+        """True: that is all, or its result is on its way. False: it is to be settled, which waits for the broker."""
+        self._pulses.succeeded()
+        self._trial.succeeded()
+        if held.dead_letter is not None:
+            return False
+        if self._settings.retain_results:
+            return self._keep(held, result, seconds)
+        self._settlement.ack(held)
+        self._metrics.attempt(SUCCEEDED, seconds)
+        return True
+
+    def _failed(self, result: Result) -> None:
+        """Take notice of what says something about the partner: what a task is given up for, or throttled by, does
+        not."""
+        if isinstance(result, Failed):
             self._pulses.failed(result.error)
             self._shared_hold.failed(result.error)
 
     def _pulse(self, subject: str, body: bytes) -> None:
         if self.broker.connected:
-            self.broker.tell(subject, body)
+            self.broker.tell(subject.encode(), body)
 
     def _resize(self, one_at_a_time: bool) -> None:
         settings = self._settings
@@ -498,7 +510,7 @@ class Worker:
 
     def _keep(self, held: Held, result: Succeeded, seconds: float) -> bool:
         """Have its result stored without waiting for it; False: not here and now."""
-        if not self._settings.retain_results or held.alone or held.dead_letter is not None:
+        if held.alone:
             return False
         attempts = held.record.failures + held.lost + 1
         held.kept = self._keeping.keep(held, result.body, attempts, time.time_ns(), seconds)

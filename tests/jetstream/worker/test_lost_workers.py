@@ -142,7 +142,7 @@ async def handle(payload, task):
 
 
 async def test_two_killers_among_many_tasks_and_workers_are_all_that_is_buried(run: Run) -> None:
-    run.configure(concurrency=8, max_attempts=2, retain_results=True, ack_wait_seconds=1)
+    run.configure(concurrency=8, max_attempts=2, retain_results=True, ack_wait_seconds=2)
     await run.api(f"CONSUMER.DELETE.{run.stream}.workers")
     await run.make_consumer()
     run.handler("""

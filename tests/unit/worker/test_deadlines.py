@@ -10,7 +10,7 @@ from jobrun_worker.wire import Delivery
 
 
 def held(index: int) -> Held:
-    return Held.of(Delivery(index, 1, 0, 0), "reply", b"")
+    return Held.of(Delivery(index, 1, 0), b"reply", b"")
 
 
 async def test_all_that_are_over_their_limit_are_told_once() -> None:

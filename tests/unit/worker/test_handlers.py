@@ -86,10 +86,18 @@ async def test_a_stop_iteration_in_a_thread_is_an_error_like_others() -> None:
     await handler.close()
 
 
-async def test_a_payload_that_is_no_json_is_not_tried_again() -> None:
+@pytest.mark.parametrize("payload", [b"{", b"", b"1 2", b"1,", b"\xff", b"[" * 100_000, b"9" * 5000])
+async def test_a_payload_that_is_no_json_is_not_tried_again(payload: bytes) -> None:
     handler = PythonHandler(one, threads=1, retain=False)
     with pytest.raises(Fail, match="not JSON"):
-        await handler(b"{", TASK)
+        await handler(payload, TASK)
+    await handler.close()
+
+
+@pytest.mark.parametrize("payload", [b'{"a": 1}', b' {"a": 1}', b'{"a": 1}\r\n\t '])
+async def test_whitespace_around_a_payload_means_nothing(payload: bytes) -> None:
+    handler = PythonHandler(lambda value: value, threads=1, retain=True)
+    assert await handler(payload, TASK) == b'{"a":1}'
     await handler.close()
 
 

@@ -58,7 +58,7 @@ class Rig:
         return lambda kept: where.append(kept.held.index)
 
     def keep(self, index: int, body: bytes = b"1") -> bool:
-        held = Held(index, b"{}", "reply", 1, 1, 1_500_000_000, started_ns=2_500_000_000)
+        held = Held(index, b"{}", b"reply", 1, 1, 1_500_000_000, index, started_ns=2_500_000_000)
         return self.keeping.keep(held, body, 3, 3_500_000_000, 0.1)
 
 

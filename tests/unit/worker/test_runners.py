@@ -14,7 +14,7 @@ VARIABLE = ContextVar("VARIABLE", default="clean")
 
 
 def held(index: int) -> Held:
-    return Held(index, b"", "", 1, 1, 0)
+    return Held(index, b"", b"", 1, 1, 0, index)
 
 
 class Rig:

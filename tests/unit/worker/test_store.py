@@ -63,7 +63,7 @@ def store_on(broker: FakeBroker) -> Store:
 
 
 def held(delivered: int = 1) -> Held:
-    return Held.of(Delivery(7, delivered, 0, 0), "reply", b"")
+    return Held.of(Delivery(7, delivered, 0), b"reply", b"")
 
 
 def fail(record: AttemptRecord) -> AttemptRecord | None:
@@ -113,7 +113,7 @@ async def test_a_store_whose_answer_was_lost_is_booked_once_also_where_another_w
 
 async def test_copies_that_came_meanwhile_are_no_lost_deliveries(broker: FakeBroker) -> None:
     one = held(1)
-    one.adopt(Delivery(7, 2, 0, 0), "newer")
+    one.adopt(Delivery(7, 2, 0), b"newer")
     assert await store_on(broker).write_record(one, fail)
     assert broker.record == AttemptRecord(1, 1, "e")
     assert broker.record.lost(3) == 0
@@ -121,7 +121,7 @@ async def test_copies_that_came_meanwhile_are_no_lost_deliveries(broker: FakeBro
 
 async def test_copies_are_booked_once_over_several_writes(broker: FakeBroker) -> None:
     one = held(1)
-    one.adopt(Delivery(7, 3, 0, 0), "newer")
+    one.adopt(Delivery(7, 3, 0), b"newer")
     store = store_on(broker)
     assert await store.write_record(one, lambda record: replace(record, returns=record.returns + 1))
     assert broker.record.returns == 3
@@ -140,13 +140,13 @@ async def test_copies_that_come_while_the_broker_is_away_are_booked_too(
 
     def another_copy() -> None:
         if broker.stores < 4:
-            one.adopt(Delivery(7, one.latest + 1, 0, 0), "newer")
+            one.adopt(Delivery(7, one.latest + 1, 0), b"newer")
 
     broker.before_store = another_copy
     assert await store_on(broker).write_record(one, fail)
     assert broker.record.failures == 1
     assert broker.record.lost(one.latest + 1) == 0
-    assert one.reply == "newer"
+    assert one.reply == b"newer"
 
 
 async def test_a_change_that_turns_out_to_be_none_stores_nothing(broker: FakeBroker) -> None:

@@ -28,6 +28,11 @@ class Handler(Protocol):
         ...
 
     @property
+    def wants_task(self) -> bool:
+        """Whether it looks at the task; where not, it may be called with any."""
+        ...
+
+    @property
     def stuck(self) -> int:
         """Runs that were cancelled and go on all the same: they take a thread for good."""
         ...

@@ -38,6 +38,10 @@ class CommandHandler:
         self._running: set[int] = set()
 
     @property
+    def wants_task(self) -> bool:
+        return True
+
+    @property
     def stuck(self) -> int:
         return 0
 

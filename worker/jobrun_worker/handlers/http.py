@@ -31,6 +31,10 @@ class HttpHandler:
         self._session: aiohttp.ClientSession | None = None
 
     @property
+    def wants_task(self) -> bool:
+        return True
+
+    @property
     def stuck(self) -> int:
         return 0
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from jobrun_worker.instructions import Fail
 
+_encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
 
 def encode(value: Any, limit: int) -> bytes:
     """What a Python handler returned. Raises Fail where that is no JSON value, or too large to store.
@@ -14,7 +16,7 @@ def encode(value: Any, limit: int) -> bytes:
     Another attempt would cost the same work again and end the same way, so neither is retried.
     """
     try:
-        body = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        body = _encoder.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Fail(f"the result is not a JSON value, but results are retained: {error}") from None
     return bounded(body, limit)
