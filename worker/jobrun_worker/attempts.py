@@ -71,9 +71,7 @@ class Attempts:
         try:
             for held, ended in zip(
                 batch,
-                await handler.call_with(
-                    [held.payload for held in batch], [self._task(held) for held in batch]
-                ),
+                await handler.call_with([held.payload for held in batch], self._tasks(batch)),
                 strict=True,
             ):
                 if isinstance(ended, bytes):
@@ -85,6 +83,9 @@ class Attempts:
         finally:
             self._deadlines.discard(lead)
         return [self._timed_out(lead)] * len(batch) if lead.timed_out else results
+
+    def _tasks(self, batch: list[Held]) -> list[Task]:
+        return [self._task(held) for held in batch] if self._wants_task else [NO_TASK] * len(batch)
 
     def _task(self, held: Held) -> Task:
         if not self._wants_task:

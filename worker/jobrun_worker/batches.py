@@ -41,8 +41,10 @@ class Batches:
 
     def add(self, held: Held) -> None:
         self._waiting.append(held)
-        self._came.set()
-        if len(self._waiting) >= self._size:
+        waiting = len(self._waiting)
+        if waiting == 1:
+            self._came.set()
+        if waiting >= self._size:
             self._full.set()
 
     async def run(self) -> None:

@@ -38,6 +38,9 @@ PING_INTERVAL = 10
 """Seconds; two pings without an answer and the connection is taken for dead."""
 UNHEARD_SECONDS = 30.0
 """For which a denial counts that was not repeated: far longer than the pause between two requests for tasks."""
+_ACK = b" 4\r\n+ACK\r\n"
+"""Behind ``PUB`` and a reply subject."""
+_ACK_AND_NEXT = _ACK + b"PUB "
 _HEADER_LINE = len("NATS/1.0\r\n\r\n")
 """Bytes that headers have besides their own."""
 NOT_FOUND, STATUS, SEQUENCE = "404", "Status", "Nats-Sequence"
@@ -58,6 +61,8 @@ class Broker:
         self._nc = LastingClient(settings.address, WORKER_INBOX)
         self._closing = False
         self._said: list[bytes] = []
+        self._acks: list[bytes] = []
+        """Reply subjects of deliveries that are done with."""
         self._writing = False
         self._loop = asyncio.get_running_loop()
         self.on_disconnect: Callable[[], None] = _nothing
@@ -133,6 +138,13 @@ class Broker:
         as there is a connection."""
         self._say(b"PUB %b %d\r\n%b\r\n" % (subject, len(word), word))
 
+    def ack(self, reply: bytes) -> None:
+        """The same for the word that nearly all deliveries end with: all of one turn are put together at once."""
+        self._acks.append(reply)
+        if not self._writing:
+            self._writing = True
+            self._loop.call_soon(self._write)
+
     def ask(self, subject: str, headers: str, body: bytes, reply: str) -> None:
         """The same for a message with headers (lines that end with CR LF), whose answer comes to ``reply``."""
         head = f"NATS/1.0\r\n{headers}\r\n".encode()
@@ -147,9 +159,14 @@ class Broker:
 
     def _write(self) -> None:
         self._writing = False
-        if self._said and self._nc.is_connected:
+        if not self._nc.is_connected:
+            return
+        if self._said:
             self._nc.write(b"".join(self._said))
             self._said.clear()
+        if self._acks:
+            self._nc.write(b"PUB %b%b" % (_ACK_AND_NEXT.join(self._acks), _ACK))
+            self._acks.clear()
 
     async def leave(self, subscriptions: list[Subscription]) -> None:
         """Unsubscribe, after all that the broker has sent before it heard of it has been handled."""

@@ -24,8 +24,10 @@ class WorkerMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._attempts = _Attempts()
-        self.registry.register(self._attempts)
+        attempts = _Attempts()
+        self.registry.register(attempts)
+        self.attempt = attempts.count
+        """Count one that has ended: its outcome, and the seconds that its handler took."""
         self.in_flight = Gauge(
             "jobrun_worker_in_flight",
             "Tasks that this worker holds, running or waiting.",
@@ -57,9 +59,6 @@ class WorkerMetrics:
             "Processes of this worker that ended by themselves and were replaced, where it has several.",
             registry=self.registry,
         )
-
-    def attempt(self, outcome: str, seconds: float) -> None:
-        self._attempts.count(outcome, seconds)
 
 
 class _Attempts(Collector):

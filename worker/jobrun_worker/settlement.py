@@ -34,8 +34,6 @@ from jobrun_worker.wire import AttemptRecord, Outcome, format_time
 
 log = logging.getLogger(__name__)
 
-ACK = b"+ACK"
-
 
 class Settlement:
     def __init__(
@@ -79,7 +77,8 @@ class Settlement:
 
     def ack(self, held: Held) -> None:
         """What there is to store of it is stored."""
-        self._tell(held, ACK)
+        held.settled = True
+        self._broker.ack(held.reply)
 
     async def complete(self, held: Held, verdict: Complete, finished_ns: int) -> None:
         """Store its result, and ack."""
@@ -136,7 +135,7 @@ class Settlement:
     async def _end(self, held: Held, outcome: Outcome) -> None:
         if not await self._store.store_outcome(outcome, held.dead_letter):
             log.info("task %d: had an outcome already, which stands", held.index)
-        self._tell(held, ACK)
+        self.ack(held)
 
     def _tell(self, held: Held, word: bytes) -> None:
         """The last word about a delivery. It waits for no answer: should it be lost, the task comes again."""

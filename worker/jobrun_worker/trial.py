@@ -53,7 +53,7 @@ class Trial:
         return True
 
     def succeeded(self) -> None:
-        if self.on:
+        if self._open_seconds and self.on:
             self._open_seconds = 0.0
             self._spared.clear()
             self._resize(False)

@@ -42,16 +42,15 @@ class BatchHandler(PythonHandler):
             raise AttemptFailed(
                 f"a batch handler returns an entry for each task: {len(returned)} for {len(tasks)} tasks"
             )
-        ended = [self._ended(one) for one in returned]
+        ended = [
+            one if isinstance(one, Exception) else self._kept(one) if self._retain else b""
+            for one in returned
+        ]
         for place in unreadable:
             ended.insert(place, _NOT_JSON)
         return ended
 
-    def _ended(self, one: Any) -> Ended:
-        if isinstance(one, Exception):
-            return one
-        if not self._retain:
-            return b""
+    def _kept(self, one: Any) -> Ended:
         try:
             return encode(one, self._limit)
         except Fail as refusal:
