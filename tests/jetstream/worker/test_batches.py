@@ -39,6 +39,7 @@ async def test_each_task_ends_as_its_entry_says(run: Run) -> None:
         "        if payload == 4 and task.attempt == 1: return Retry(0.05, 'later')\n"
         "        if payload == 5: return ValueError('five')\n"
         "        if payload == 6: return object()\n"
+        "        if payload == 7: return asyncio.CancelledError()\n"
         "        return payload * 2\n"
         "    return [entry(*one) for one in zip(payloads, tasks)]\n",
         retain_results=True,
@@ -54,13 +55,14 @@ async def test_each_task_ends_as_its_entry_says(run: Run) -> None:
         3: ("HandlerFailed", 1),
         5: ("MaxAttempts", 2),
         6: ("HandlerFailed", 1),
+        7: ("MaxAttempts", 2),
     }
     assert dead[5].body == b"5"
     assert "five" in dead[5].error
     assert all(json.loads(one.body) == 2 * index for index, one in outcomes.items() if one.succeeded)
     assert outcomes[4].attempts == 2
     assert max(len(call) for call in calls(run)) == 10
-    assert sum(len(call) for call in calls(run)) == 42
+    assert sum(len(call) for call in calls(run)) == 43
 
 
 async def test_what_is_no_list_of_entries_fails_each_attempt(run: Run) -> None:

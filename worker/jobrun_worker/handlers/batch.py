@@ -11,9 +11,9 @@ from jobrun_worker.handlers.results import encode
 from jobrun_worker.instructions import Fail
 from jobrun_worker.task import Task
 
-Ended = bytes | Exception
+Ended = bytes | BaseException
 """What one task of a batch came to: its result as JSON (empty where results are not kept), or what it would have raised
-if it had been alone."""
+if it had been alone; of a call that was cancelled, ``asyncio.gather(..., return_exceptions=True)`` returns that too."""
 
 
 class BatchHandler(PythonHandler):
@@ -22,7 +22,7 @@ class BatchHandler(PythonHandler):
     async def __call__(self, payload: bytes, task: Task) -> bytes:
         """A batch of one."""
         (ended,) = await self.call_with([payload], [task])
-        if isinstance(ended, Exception):
+        if isinstance(ended, BaseException):
             raise ended
         return ended
 
@@ -33,7 +33,7 @@ class BatchHandler(PythonHandler):
             tasks = [task for place, task in enumerate(tasks) if place not in unreadable]
         returned: Any = []
         if values:
-            returned = await (self._call(values, list(tasks)) if self._takes_task else self._call(values))
+            returned = await (self._call(values, list(tasks)) if self.wants_task else self._call(values))
         if not isinstance(returned, list | tuple):
             raise AttemptFailed(
                 f"a batch handler returns a list, an entry for each task; this is of type {type(returned).__name__}"
@@ -43,7 +43,7 @@ class BatchHandler(PythonHandler):
                 f"a batch handler returns an entry for each task: {len(returned)} for {len(tasks)} tasks"
             )
         ended = [
-            one if isinstance(one, Exception) else self._kept(one) if self._retain else b""
+            one if isinstance(one, BaseException) else self._kept(one) if self._retain else b""
             for one in returned
         ]
         for place in unreadable:

@@ -26,6 +26,8 @@ _LEFTOVER = 1.0
 
 
 class CommandHandler:
+    wants_task = True
+
     def __init__(
         self, command: tuple[str, ...], *, retain: bool, environ: Mapping[str, str] | None = None
     ) -> None:
@@ -36,10 +38,6 @@ class CommandHandler:
         self._environ = {name: value for name, value in inherited.items() if not name.startswith(ENV_PREFIX)}
         self._limit = sys.maxsize
         self._running: set[int] = set()
-
-    @property
-    def wants_task(self) -> bool:
-        return True
 
     @property
     def stuck(self) -> int:

@@ -23,16 +23,14 @@ _PAUSING = {429, 503}
 
 
 class HttpHandler:
+    wants_task = True
+
     def __init__(self, url: str, *, slots: int, retain: bool) -> None:
         self._url = url
         self._slots = slots
         self._retain = retain
         self._limit = sys.maxsize
         self._session: aiohttp.ClientSession | None = None
-
-    @property
-    def wants_task(self) -> bool:
-        return True
 
     @property
     def stuck(self) -> int:

@@ -92,7 +92,7 @@ def _takes_task(function: Function) -> bool:
 class PythonHandler:
     def __init__(self, function: Function, *, threads: int, retain: bool) -> None:
         self._function = function
-        self._takes_task = _takes_task(function)
+        self.wants_task = _takes_task(function)
         self._retain = retain
         self._limit = sys.maxsize
         self._stuck = 0
@@ -100,10 +100,6 @@ class PythonHandler:
         asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
         self._pool = None if asynchronous else ThreadPoolExecutor(threads, thread_name_prefix="handler")
         self._call: Callable[..., Awaitable[Any]] = function if asynchronous else self._in_thread
-
-    @property
-    def wants_task(self) -> bool:
-        return self._takes_task
 
     @property
     def stuck(self) -> int:
@@ -127,7 +123,7 @@ class PythonHandler:
             value = from_json(payload.decode())
         except (ValueError, RecursionError) as error:
             raise Fail(f"the payload is not JSON: {error}") from None
-        result = await (self._call(value, task) if self._takes_task else self._call(value))
+        result = await (self._call(value, task) if self.wants_task else self._call(value))
         return encode(result, self._limit) if self._retain else b""
 
     async def _in_thread(self, *arguments: Any) -> Any:
