@@ -62,7 +62,8 @@ class Broker:
         self._closing = False
         self._said: list[bytes] = []
         self._acks: list[bytes] = []
-        """Reply subjects of deliveries that are done with."""
+        """Reply subjects of deliveries that are done with. Written behind all else that was said: an ack is the last
+        word about its delivery."""
         self._writing = False
         self._loop = asyncio.get_running_loop()
         self.on_disconnect: Callable[[], None] = _nothing
@@ -142,8 +143,7 @@ class Broker:
         """The same for the word that nearly all deliveries end with: all of one turn are put together at once."""
         self._acks.append(reply)
         if not self._writing:
-            self._writing = True
-            self._loop.call_soon(self._write)
+            self._write_soon()
 
     def ask(self, subject: str, headers: str, body: bytes, reply: str) -> None:
         """The same for a message with headers (lines that end with CR LF), whose answer comes to ``reply``."""
@@ -154,8 +154,11 @@ class Broker:
     def _say(self, operation: bytes) -> None:
         self._said.append(operation)
         if not self._writing:
-            self._writing = True
-            self._loop.call_soon(self._write)
+            self._write_soon()
+
+    def _write_soon(self) -> None:
+        self._writing = True
+        self._loop.call_soon(self._write)
 
     def _write(self) -> None:
         self._writing = False
