@@ -101,7 +101,9 @@ async def test_paused_by_annotation(world: World) -> None:
     await world.phase("backfill", "Running")
     await world.until(lambda: world.kubelet.processes > 0)
     await world.kubectl("annotate", "jobrun", "backfill", "jobrun.dev/paused=true")
-    await world.phase("backfill", "Suspended")
+    run = await world.phase("backfill", "Suspended")
+    said = run.status.condition("Suspended").message  # type: ignore[union-attr]
+    assert "the annotation jobrun.dev/paused" in said
     await world.until(lambda: world.kubelet.processes == 0, "workers end")
     await world.kubectl("annotate", "jobrun", "backfill", "jobrun.dev/paused-")
     await world.phase("backfill", "Running")

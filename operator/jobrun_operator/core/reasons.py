@@ -34,7 +34,11 @@ class Reason(StrEnum):
         "The broker can't be reached or holds back; the run goes on when it can.",
     )
     STARTED = "Started", "The tasks are checked and releasing has begun."
-    SUSPENDED = "Suspended", "Releasing and delivery are stopped; set suspend to false to go on."
+    SUSPENDED = (
+        "Suspended",
+        "Releasing and delivery are stopped; the run goes on when neither spec.suspend nor the annotation "
+        "jobrun.dev/paused asks for it.",
+    )
     RESUMED = "Resumed", "The run goes on where it was."
     THROTTLED = (
         "Throttled",
