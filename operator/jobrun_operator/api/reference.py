@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jobrun_operator.api.jobrun import API_VERSION, KIND, MAX_NAME_LENGTH, PAUSED_ANNOTATION
-from jobrun_operator.api.schema import COLUMNS, Schema, object_schema
+from jobrun_operator.api.schema import COLUMNS, WIDE_COLUMNS, Schema, object_schema
 from jobrun_operator.api.types import DNS_LABEL, PATTERN_MEANINGS
 
 _INTRODUCTION = f"""\
@@ -122,5 +122,6 @@ def _immutable() -> str:
 
 
 def _columns() -> str:
-    rows = "\n".join(f"| {name} | `{path}` | {meaning} |" for name, _, path, meaning in COLUMNS)
+    shown = [*COLUMNS, *((f"{name} (`-o wide`)", *rest) for name, *rest in WIDE_COLUMNS)]
+    rows = "\n".join(f"| {name} | `{path}` | {meaning} |" for name, _, path, meaning in shown)
     return f"## Columns of `kubectl get jobruns`\n\n| Column | Field | Meaning |\n|---|---|---|\n{rows}\n"

@@ -7,6 +7,7 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from jobrun_operator.api.changes import TASKS_IMMUTABLE
@@ -41,6 +42,14 @@ COLUMNS = (
 )
 """What ``kubectl get jobruns`` prints: name, type, path and meaning of each column."""
 
+_READY = '.status.conditions[?(@.type=="Ready")]'
+
+WIDE_COLUMNS = (
+    ("Reason", "string", f"{_READY}.reason", "Why the run is ready, or is not."),
+    ("Message", "string", f"{_READY}.message", "The same in words."),
+)
+"""What ``kubectl get jobruns -o wide`` prints as well."""
+
 
 def crd() -> Schema:
     """The CustomResourceDefinition ``jobruns.jobrun.dev``; the same at every call."""
@@ -65,14 +74,23 @@ def crd() -> Schema:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [
-                        {"name": name, "type": kind, "jsonPath": path, "description": meaning}
-                        for name, kind, path, meaning in COLUMNS
+                        *_columns(COLUMNS, priority=0),
+                        *_columns(WIDE_COLUMNS, priority=1),
                     ],
                     "schema": {"openAPIV3Schema": object_schema()},
                 }
             ],
         },
     }
+
+
+def _columns(columns: Iterable[tuple[str, str, str, str]], *, priority: int) -> list[Schema]:
+    """Those with a priority above 0 are printed with ``-o wide`` only."""
+    shown = {"priority": priority} if priority else {}
+    return [
+        {"name": name, "type": kind, "jsonPath": path, "description": meaning, **shown}
+        for name, kind, path, meaning in columns
+    ]
 
 
 def object_schema() -> Schema:

@@ -47,9 +47,11 @@ def test_the_file_holds_the_definition() -> None:
 
 def test_columns_are_those_of_the_api() -> None:
     (version,) = crd()["spec"]["versions"]
-    assert [column["name"] for column in version["additionalPrinterColumns"]] == [
+    columns = [(column["name"], column.get("priority", 0)) for column in version["additionalPrinterColumns"]]
+    assert [name for name, priority in columns if not priority] == [
         "Phase", "Progress", "Failed", "Outstanding", "Workers", "Rate", "Limited-By", "ETA", "Age"
     ]  # fmt: skip
+    assert columns[-2:] == [("Reason", 1), ("Message", 1)]
     assert version["subresources"] == {"status": {}}
 
 
