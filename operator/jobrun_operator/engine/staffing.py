@@ -1,7 +1,8 @@
 """The workers of a run: as many as scaling decides, asked for whenever that or the run's spec changes.
 
 A decision that could not be carried out is forgotten and made again at the next look: a scale-up that failed must
-not use up ``scaleUp``. One that is not allowed is made again after a while only, or when something else is wanted.
+not use up ``scaleUp``. One that waits for somebody, who has to allow it or to make the workers' Secret, is made again
+after a while only, or when something else is wanted.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.scaling import Observation, ScalingHistory
 from jobrun_operator.engine.asked import scaling_of
 from jobrun_operator.engine.ports import Workers, WorkersState
-from jobrun_operator.errors import JobRunError, NotAllowed, TemporaryError
+from jobrun_operator.errors import JobRunError, NotAllowed, SourceUnavailable, TemporaryError
 
 log = logging.getLogger(__name__)
 
-_NOT_ALLOWED_SECONDS = 10.0
-"""Before the same is asked for again: who denies it, a person or a rule of theirs, does not change within a second."""
+_WAITS_FOR_SOMEBODY = (NotAllowed, SourceUnavailable)
+_SOMEBODY_SECONDS = 10.0
+"""Before the same is asked for again: a person, or a rule of theirs, does not change within a second."""
 
 
 class Staffing:
@@ -36,7 +38,7 @@ class Staffing:
         self._asked: tuple[int, int] | None = None
         """Replicas and the generation of the run that they were asked for."""
         self._denied: tuple[int, int] | None = None
-        """What was not allowed when it was asked for last."""
+        """What waited for somebody when it was asked for last."""
         self._denied_until = 0.0
         self.trouble: Fault | None = None
         """Why workers could not be asked for at the last look."""
@@ -73,9 +75,9 @@ class Staffing:
             except TemporaryError as error:
                 # It shows in the status, which goes on; asked again at a later look.
                 self.trouble = Fault(Reason.WORKERS_FAILED, str(error))
-                if isinstance(error, NotAllowed):
+                if isinstance(error, _WAITS_FOR_SOMEBODY):
                     self._denied = asked
-                    self._denied_until = _now() + _NOT_ALLOWED_SECONDS
+                    self._denied_until = _now() + _SOMEBODY_SECONDS
                 log.warning("%s/%s: %s", run.namespace, run.name, error)
                 return False
             except JobRunError as error:

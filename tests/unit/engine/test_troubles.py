@@ -196,14 +196,18 @@ async def test_workers_that_can_not_be_started_for_good_fail_the_run() -> None:
     assert r.reason("Failed") == "WorkersFailed"
 
 
-async def test_workers_that_are_not_allowed_for_now_are_asked_for_again_but_not_at_every_look() -> None:
+@pytest.mark.parametrize("kind", [NotAllowed, SourceUnavailable])
+async def test_workers_that_wait_for_somebody_are_asked_for_again_but_not_at_every_look(
+    kind: type[JobRunError],
+) -> None:
+    """A rule that denies them, and a Secret of theirs that is not there: neither changes within a second."""
     r = rig(2000)
     scale, refused = r.workers.scale, []
 
     async def refuse(run: JobRun, replicas: int) -> None:
         if replicas > 1:
             refused.append(now())
-            raise NotAllowed("a policy denies it")
+            raise kind("not for now")
         await scale(run, replicas)
 
     async with r.drive():
@@ -211,7 +215,7 @@ async def test_workers_that_are_not_allowed_for_now_are_asked_for_again_but_not_
         r.workers.scale = refuse  # type: ignore[method-assign]
         r.edit(scaling={"minReplicas": 2})
         await until(lambda: r.reason() == "WorkersFailed", seconds=5)
-        assert "a policy denies it" in r.condition("Ready").message
+        assert "not for now" in r.condition("Ready").message
         await until(lambda: now() > refused[0] + 60)
         assert r.phase == Phase.RUNNING
         assert (await r.workers.observe(UID)).desired == 1
