@@ -99,6 +99,31 @@ async def test_workers_that_can_not_start(world: World) -> None:
     assert "quantities" in run.status.condition("Failed").message  # type: ignore[union-attr]
 
 
+async def test_a_handler_that_can_not_be_imported_is_one_trouble_however_often_its_worker_is_restarted(
+    world: World,
+) -> None:
+    world.operator()
+    await world.apply(job_run(worker={"python": "nowhere:to_be_found"}))
+    path = f"/api/v1/namespaces/{world.namespace}/pods"
+
+    def restarted(times: int) -> bool:
+        statuses = [one["status"].get("containerStatuses") or [] for one in world.plane.get(path)["items"]]
+        return any(container["restartCount"] >= times for of_pod in statuses for container in of_pod)
+
+    await world.until(lambda: restarted(3) and unready(world, "backfill"))
+    before = unready(world, "backfill")
+    assert before is not None
+    assert before["reason"] == "WorkersFailed"
+    assert "(last exit code 2)" in before["message"]
+    await world.until(lambda: restarted(8))
+    after = unready(world, "backfill")
+    assert after is not None
+    assert after["lastTransitionTime"] == before["lastTransitionTime"]
+    wide = (await world.kubectl("get", "jobruns", "-o", "wide")).stdout
+    assert "WorkersFailed" in wide
+    assert "WorkersFailed" not in (await world.kubectl("get", "jobruns")).stdout
+
+
 async def test_a_policy_that_denies_more_workers_is_waited_for(world: World) -> None:
     """The run goes on with those that it has, says so, and gets the others when the policy is gone."""
     world.operator()

@@ -51,6 +51,37 @@ class _Pod:
     process: asyncio.subprocess.Process | None = None
     mounts: dict[Path, str] = field(default_factory=dict)
     """Folders, with the name of the Secret whose keys are the files in it."""
+    started: str = ""
+    restarts: int = 0
+    last: Object = field(default_factory=dict)
+    """How its container ended before, as ``lastState`` has it."""
+
+    def status(self, *, ready: bool, exit_code: int | None = None) -> Object:
+        """``exit_code``: it has ended, and is not started again yet."""
+        now = _now()
+        state: Object = {"running": {"startedAt": self.started}}
+        if exit_code is not None:
+            state = {"waiting": {"reason": "CrashLoopBackOff", "message": "restarting failed container"}}
+            ended = {"exitCode": exit_code, "startedAt": self.started, "finishedAt": now}
+            self.last = {"terminated": ended}
+        flag = "True" if ready else "False"
+        container = {
+            "name": "worker",
+            "ready": ready,
+            "restartCount": self.restarts,
+            "image": "test",
+            "imageID": "test",
+            "state": state,
+            "lastState": self.last,
+        }
+        return {
+            "phase": "Running",
+            "conditions": [
+                {"type": "Ready", "status": flag, "lastTransitionTime": now},
+                {"type": "ContainersReady", "status": flag, "lastTransitionTime": now},
+            ],
+            "containerStatuses": [container],
+        }
 
 
 class Kubelet:
@@ -163,7 +194,8 @@ class Kubelet:
                     "JOBRUN_PORT": str(port),
                     "JOBRUN_HOST": "127.0.0.1",
                 }
-                await self._tell(path, _status(ready=False))
+                pod.started = _now()
+                await self._tell(path, pod.status(ready=False))
                 argv = [sys.executable if part == "python" else part for part in container["command"]]
                 with (self._logs / f"{meta['name']}.log").open("ab") as log:
                     pod.process = await asyncio.create_subprocess_exec(
@@ -172,8 +204,9 @@ class Kubelet:
                 await self._attend(pod, path, port)
                 if not pod.deleted.is_set():
                     code = pod.process.returncode or 0
-                    await self._tell(path, _status(ready=False, exit_code=code))
+                    await self._tell(path, pod.status(ready=False, exit_code=code))
                     await asyncio.sleep(_RESTART_SECONDS)
+                    pod.restarts += 1
         finally:
             if pod.process is not None and pod.process.returncode is None:
                 pod.process.kill()
@@ -196,7 +229,7 @@ class Kubelet:
                     now = False
                 if now != ready:
                     ready = now
-                    await self._tell(path, _status(ready=ready))
+                    await self._tell(path, pod.status(ready=ready))
                 if loop.time() >= mount_at:
                     mount_at = loop.time() + _MOUNT_SECONDS
                     with contextlib.suppress(JobRunError):
@@ -277,28 +310,5 @@ def administrator(plane: Plane) -> Configuration:
     return configuration
 
 
-def _status(*, ready: bool, exit_code: int | None = None) -> Object:
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    state: Object = {"running": {"startedAt": now}}
-    last: Object = {}
-    if exit_code is not None:
-        state = {"waiting": {"reason": "CrashLoopBackOff", "message": "restarting failed container"}}
-        last = {"terminated": {"exitCode": exit_code, "startedAt": now, "finishedAt": now}}
-    flag = "True" if ready else "False"
-    container = {
-        "name": "worker",
-        "ready": ready,
-        "restartCount": 0,
-        "image": "test",
-        "imageID": "test",
-        "state": state,
-        "lastState": last,
-    }
-    return {
-        "phase": "Running",
-        "conditions": [
-            {"type": "Ready", "status": flag, "lastTransitionTime": now},
-            {"type": "ContainersReady", "status": flag, "lastTransitionTime": now},
-        ],
-        "containerStatuses": [container],
-    }
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -30,6 +30,10 @@ _HOPELESS = {
 _LONGEST_UNREADY = timedelta(minutes=1)
 """For which a worker may be up without being let in by the broker: it starts in a second or two."""
 
+_SHORT_LIFE = timedelta(minutes=1)
+"""A container that ended in failure so soon, and not for the first time, does the same again as far as anybody knows:
+without this a run in a crash loop would be Ready whenever its worker is up to crash."""
+
 _LONGEST_MESSAGE = 300
 
 
@@ -52,7 +56,8 @@ def workers_state(
         error = error or _refusal(status)
     ready = sum(_is_ready(pod) for pod in alive)
     if not (error or ready):
-        error = next(filter(None, (_why_waiting(pod) or _why_unready(pod, now) for pod in alive)), "")
+        whys = (_why_waiting(pod) or _why_crashing(pod) or _why_unready(pod, now) for pod in alive)
+        error = next(filter(None, whys), "")
     return WorkersState(
         desired=desired,
         running=max(len(alive), least),
@@ -113,6 +118,25 @@ def _why_waiting(pod: Mapping[str, Any]) -> str:
             and condition.get("message")
         ):
             return _shortened(f"pod {pod['metadata']['name']} is not scheduled: {condition['message']}")
+    return ""
+
+
+def _why_crashing(pod: Mapping[str, Any]) -> str:
+    """That its container was started again after it had failed at once; or has just failed, and is not yet."""
+    for container in _status(pod).get("containerStatuses") or []:
+        ended = (container.get("state") or {}).get("terminated")
+        ended = ended or (container.get("lastState") or {}).get("terminated") or {}
+        if not (container.get("restartCount", 0) > 1 and ended.get("exitCode")):
+            continue
+        if not (ended.get("startedAt") and ended.get("finishedAt")):
+            continue
+        lasted = datetime.fromisoformat(ended["finishedAt"]) - datetime.fromisoformat(ended["startedAt"])
+        if lasted < _SHORT_LIFE:
+            name = pod["metadata"]["name"]
+            return _shortened(
+                f"pod {name}: its container {container['name']} fails as soon as it is started "
+                f"(last exit code {ended['exitCode']}): see kubectl logs --previous {name}"
+            )
     return ""
 
 

@@ -124,5 +124,42 @@ def test_up_and_never_ready(pods: list[Object], says: str) -> None:
     assert says in error if says else not error
 
 
+def crashed(
+    *, lasted: str = "00:02", restarts: int = 2, code: int = 2, ready: bool = False, again: bool = True
+) -> Object:
+    """Ended after ``lasted``, and ``again`` at work since a second, or not yet."""
+    made = pod(ready=ready)
+    ended = {
+        "terminated": {
+            "exitCode": code,
+            "startedAt": "2026-01-01T11:00:00Z",
+            "finishedAt": f"2026-01-01T11:{lasted}Z",
+        }
+    }
+    state = {"running": {"startedAt": "2026-01-01T11:59:59Z"}} if again else ended
+    container = {"name": "worker", "restartCount": restarts, "state": state}
+    made["status"]["containerStatuses"] = [container | ({"lastState": ended} if again else {})]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("pods", "says"),
+    [
+        ([crashed()], "pod a-1: its container worker fails as soon as it is started (last exit code 2)"),
+        ([crashed(again=False)], "(last exit code 2)"),
+        # Let in by the broker, or beside one that is: it works.
+        ([crashed(ready=True)], ""),
+        ([crashed(), pod()], ""),
+        # One failure makes no loop, nor does one after a good while, nor an end that was meant.
+        ([crashed(restarts=1)], ""),
+        ([crashed(lasted="01:02")], ""),
+        ([crashed(code=0)], ""),
+    ],
+)
+def test_a_crash_loop_is_told_also_while_its_container_is_up(pods: list[Object], says: str) -> None:
+    error = workers_state([deployment(2)], [kept_of_pod(one) for one in pods], NOW).error
+    assert says in error if says else not error
+
+
 def test_memory_of_a_pod_is_small() -> None:
     assert "spec" not in kept_of_pod(pod())
