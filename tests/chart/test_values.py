@@ -24,6 +24,14 @@ def own_broker(**secret: str) -> Values:
     return {"nats": {"enabled": False, "url": "nats://x:4222", "existingSecret": {"name": "x", **secret}}}
 
 
+def on_disk(size: Any, store: str) -> Values:
+    return {"nats": {"persistence": {"size": size}, "jetstream": {"maxFileStore": store}}}
+
+
+def in_memory(limit: str, go: str) -> Values:
+    return {"nats": {"resources": {"limits": {"memory": limit}}, "goMemoryLimit": go}}
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [
@@ -57,6 +65,13 @@ def own_broker(**secret: str) -> Values:
         ({"settings": {"streamReplicas": 3}}, "the included broker is a single server"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name: say which"),
         ({"nats": {"image": {"tag": ""}}}, "nats.image.tag: say which"),
+        ({"nats": {"tls": {"ca": "x"}}}, "nats.tls.ca: the broker has no TLS without nats.tls.secretName"),
+        (on_disk("9663676416", "9GB"), "nats.jetstream.maxFileStore: 9GB has to be less than"),
+        (on_disk("5Gi", "9GB"), "less than nats.persistence.size (5Gi)"),
+        (on_disk("1T", "1TB"), "nats.jetstream.maxFileStore: 1TB"),
+        (on_disk(9e9, "9GB"), "nats.jetstream.maxFileStore: 9GB"),
+        (in_memory("512Mi", "920MiB"), "nats.goMemoryLimit: 920MiB has to be less than"),
+        (in_memory("1G", "1GiB"), "less than nats.resources.limits.memory (1G), about 90 % of it"),
         (
             {"nats": {"workerSecret": {"name": "jobrun-nats-auth"}}},
             "nats.workerSecret.name: jobrun-nats-auth is",
@@ -89,6 +104,22 @@ def test_refuses(chart: Any, values: Values, says: str) -> None:
 @pytest.mark.parametrize("values", [*VALUES.values(), {"global": {"anything": 1}}])
 def test_accepts(chart: Any, values: Values) -> None:
     chart.validate_schema(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        on_disk("10G", "9GB"),
+        on_disk("0.5Ti", "500GB"),
+        on_disk("2e10", "9GB"),
+        in_memory("2Gi", "1843MiB"),
+        in_memory("512Mi", "450000000"),
+        {"nats": {"resources": None}},
+        {"nats": {"enabled": False, "url": "nats://x:4222"} | on_disk("5Gi", "9GB")["nats"]},
+    ],
+)
+def test_renders(render: Any, values: Values) -> None:
+    assert render(values)
 
 
 def test_the_schema_knows_the_values_that_there_are() -> None:

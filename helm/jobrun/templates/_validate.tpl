@@ -14,6 +14,18 @@
 {{- if ne (int .Values.settings.streamReplicas) 1 -}}
 {{- fail "settings.streamReplicas: the included broker is a single server; for replicas use your own (nats.enabled=false)" -}}
 {{- end -}}
+{{- if and $nats.tls.ca (not $nats.tls.secretName) -}}
+{{- fail "nats.tls.ca: the broker has no TLS without nats.tls.secretName, which names the Secret with its certificate" -}}
+{{- end -}}
+{{- $disk := $nats.persistence.size -}}
+{{- if ge (include "jobrun.bytes" $nats.jetstream.maxFileStore | float64) (include "jobrun.bytes" $disk | float64) -}}
+{{- fail (printf "nats.jetstream.maxFileStore: %s has to be less than nats.persistence.size (%v), so that the broker refuses tasks before its disk is full" $nats.jetstream.maxFileStore $disk) -}}
+{{- end -}}
+{{- with (($nats.resources).limits).memory -}}
+{{- if ge (include "jobrun.bytes" $nats.goMemoryLimit | float64) (include "jobrun.bytes" . | float64) -}}
+{{- fail (printf "nats.goMemoryLimit: %s has to be less than nats.resources.limits.memory (%v), about 90 %% of it: change both together" $nats.goMemoryLimit .) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- with $nats.existingSecret -}}
 {{- if and .name .userKey (not .credsKey) (not .passwordKey) -}}
@@ -58,4 +70,20 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* A size, in the units of Kubernetes, of nats-server or of Go -> its bytes. */}}
+{{- define "jobrun.bytes" -}}
+{{- $number := regexFind "^[0-9.]+([eE][0-9]+)?" (toString .) -}}
+{{- $units := dict "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 -}}
+{{- range $power, $letter := list "" "K" "M" "G" "T" "P" "E" -}}
+{{- $bytes := 1 -}}
+{{- range until $power -}}
+{{- $bytes = mul $bytes 1024 -}}
+{{- end -}}
+{{- range $form := list "i" "iB" "B" -}}
+{{- $_ := set $units (print $letter $form) $bytes -}}
+{{- end -}}
+{{- end -}}
+{{- mulf ($number | float64) (get $units (trimPrefix $number (toString .)) | default 1) -}}
 {{- end -}}
