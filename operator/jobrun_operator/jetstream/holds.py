@@ -106,8 +106,8 @@ class JetStreamHolds:
             found: dict[str, HoldRecord] = {}
             request = {"multi_last": [f"{self._prefix}*"], "batch": _PAGE}
             async for headers, message in batched_get(self._js, self._stream, request):
-                if headers.get("Status") == END:
-                    continue
+                if headers.get("Status") == END or not message.data:
+                    continue  # what asks for room is stored in this bucket too, and is empty
                 uid = headers["Nats-Subject"].removeprefix(self._prefix)
                 try:
                     found[uid] = HoldRecord.decode(message.data)

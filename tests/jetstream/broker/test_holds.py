@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobrun_operator.engine.ports import Holds
+from jobrun_operator.engine.ports import Holds, RunRef, SourceSummary
 from jobrun_operator.jetstream import layout
 from jobrun_operator.jetstream.client import JetStream
 from jobrun_operator.jetstream.holds import JetStreamHolds
+from jobrun_operator.jetstream.observer import JetStreamObserver
+from jobrun_operator.jetstream.streams import JetStreamWorkStreams
 from jobrun_worker import holding
 from jobrun_worker.holding import HoldRecord, Wish
 from jobrun_worker.wire import Names
@@ -82,6 +84,19 @@ async def test_each_run_has_its_own(raised: Raised) -> None:
 async def test_one_that_is_over_is_none(raised: Raised) -> None:
     await raised.hold("0001", -1.0, "before")
     assert await raised.holds.read("0001") is None
+
+
+async def test_what_asks_for_room_is_no_hold_and_nothing_to_be_warned_of(
+    js: JetStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    bucket = layout.control_bucket(Names(), 1)
+    await js.api(f"STREAM.CREATE.{bucket['name']}", bucket)
+    settings = layout.LayoutSettings(installation="here")
+    run = RunRef("shop", "backfill", "0001")
+    await JetStreamWorkStreams(js, settings).provision(run, SourceSummary(1, "sha256:0"))
+    assert await JetStreamObserver(js, settings).refusal("0001") == ""
+    assert await JetStreamHolds(js, Names()).read("0001") is None
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 async def test_what_is_no_hold_holds_nobody(js: JetStream) -> None:
