@@ -89,6 +89,8 @@ def _limited_by(view: View, before: JobRunStatus, status: JobRunStatus) -> Limit
         return LimitedBy.SUSPENDED
     if status.phase != Phase.RUNNING or status.is_true(ConditionType.FAILURE_TARGET):
         return None
+    if view.counts is None and view.trouble is not None and view.trouble.reason == Reason.BROKER_UNAVAILABLE:
+        return LimitedBy.BROKER  # the releaser finds out only when it has something to release
     if view.limited_by == LimitedBy.SUSPENDED:
         return None  # about to begin, or to go on
     return view.limited_by or before.limited_by

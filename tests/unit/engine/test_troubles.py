@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jobrun_operator.api import JobRun, Phase
+from jobrun_operator.api import JobRun, LimitedBy, Phase
 from jobrun_operator.engine.ports import TaskSource
 from jobrun_operator.errors import (
     BrokerUnavailable,
@@ -91,6 +91,7 @@ async def test_a_broker_that_goes_away_in_the_middle_is_said_and_waited_for() ->
         await until(lambda: r.reason() == "BrokerUnavailable", seconds=5)
         assert r.phase == Phase.RUNNING
         assert not r.run.status.is_true("Ready")
+        assert r.run.status.limited_by == LimitedBy.BROKER
         tasks = r.run.status.tasks
         await until(lambda: now() > 60)
         assert r.run.status.tasks == tasks  # what can't be read keeps its value
@@ -99,6 +100,17 @@ async def test_a_broker_that_goes_away_in_the_middle_is_said_and_waited_for() ->
         await until(lambda: r.run.status.is_true("Ready"), seconds=5)
         await r.ends()
     assert_exactly_once(r.broker, 200)
+
+
+async def test_a_broker_that_goes_away_between_two_releases_is_what_limits_the_run() -> None:
+    """The releaser of a slow run sleeps until the next one is due, and asks the broker for nothing."""
+    r = rig(5, rate={"tasks": 1, "periodSeconds": 60})
+    async with r.drive():
+        await until(lambda: len(r.broker.stored) == 1)
+        await until(lambda: r.run.status.limited_by == LimitedBy.RATE)
+        r.broker.fault = r.live.fault = BrokerUnavailable("no answer from the broker")
+        await until(lambda: r.reason() == "BrokerUnavailable", seconds=5)
+        assert r.run.status.limited_by == LimitedBy.BROKER
 
 
 async def test_a_transition_waits_for_its_audit_record_and_says_so() -> None:
