@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.broker import SETTINGS
 from jobrun_operator.core.pacing import Limits, Rate
-from jobrun_operator.engine.ports import TaskSource
+from jobrun_operator.engine.ports import RunRef, TaskSource
 from jobrun_operator.engine.releaser import Releaser
 from jobrun_operator.jetstream.client import JetStream, close, connect
 from jobrun_operator.jetstream.observer import JetStreamObserver
@@ -77,7 +77,9 @@ async def main(url: str, uid: str, text: str, rate: str = "") -> None:
     assert depth is not None
     assert flow is not None
     publisher = Noting(js, SETTINGS.names) if rate else JetStreamPublisher(js, SETTINGS.names)
-    releaser = Releaser(uid, source, publisher, observer, depth=depth, flow=flow)
+    releaser = Releaser(
+        RunRef("default", "benchmark", uid), source, publisher, observer, depth=depth, flow=flow
+    )
     idle = _resident_mib()
     before, begun = time.process_time(), time.perf_counter()
     releaser.limit(Limits(total, Rate(float(rate), 1) if rate else None, UNBOUNDED, UNBOUNDED))

@@ -60,7 +60,7 @@ async def _release(folder: Path, count: int, rate: Rate) -> tuple[list[int], flo
             assert depth is not None
             assert flow is not None
             publisher = JetStreamPublisher(js, _SETTINGS.names)
-            releaser = Releaser(_RUN.uid, source, publisher, observer, depth=depth, flow=flow)
+            releaser = Releaser(_RUN, source, publisher, observer, depth=depth, flow=flow)
             cores = await _pace(releaser, Limits(count, rate, _UNBOUNDED, _UNBOUNDED))
         finally:
             await close(client)

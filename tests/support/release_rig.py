@@ -73,7 +73,7 @@ async def releasing(
     broker, source = broker or MemoryBroker(), source or ListedSource(total)
     broker.pulled = pulled
     prepared = await prepare(RUN, source, broker, broker, begun=False, keeps_results=False)
-    releaser = Releaser(UID, source, broker, broker, depth=prepared.depth, flow=prepared.flow)
+    releaser = Releaser(RUN, source, broker, broker, depth=prepared.depth, flow=prepared.flow)
     async with background(releaser.run()):
         yield ReleaseRig(broker, source, releaser, total)
 

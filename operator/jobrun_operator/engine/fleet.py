@@ -248,7 +248,7 @@ class Fleet:
         try:
             await self._free_gone(member.engine.ref)
         except JobRunError as error:
-            log.warning("freeing %s: %s; the sweep will", member.run.uid, error)
+            log.warning("%s: its streams are left to the sweep: %s", member.engine.ref, error)
 
     # --- the fleet's own loop ---------------------------------------------------------------------------
 
@@ -279,11 +279,11 @@ class Fleet:
             if not member.at_rest:
                 continue
             what = cleanup.due(run, freed=member.freed, now=now)
-            if what.free and await self._guarded(f"freeing {run.namespace}/{run.name}", self._free(uid)):
+            if what.free and await self._guarded(f"{member.engine.ref}: freeing it", self._free(uid)):
                 member.freed = True
                 log.info("%s/%s: freed its streams and workers", run.namespace, run.name)
             deleting = what.delete and self._guarded(
-                f"deleting {run.namespace}/{run.name}", self._runs.delete(run)
+                f"{member.engine.ref}: deleting it", self._runs.delete(run)
             )
             if deleting and await deleting:
                 log.info("%s/%s: deleted, ttlSecondsAfterFinished has passed", run.namespace, run.name)
@@ -306,8 +306,8 @@ class Fleet:
         self._suspects, condemned = sweep.judge(self._suspects, answers)
         for uid in condemned:
             if uid not in self._members:
-                log.info("sweeping the streams of run %s, which does not exist any more", uid)
-                await self._guarded(f"sweeping run {uid}", self._free_gone(refs[uid]))
+                log.info("%s: sweeping what run %s has left, which does not exist any more", refs[uid], uid)
+                await self._guarded(f"{refs[uid]}: sweeping it", self._free_gone(refs[uid]))
 
     async def _guarded(self, what: str, work: Awaitable[None]) -> bool:
         """Whether it was done; what can't be done now is done at a later turn, and the loop goes on."""

@@ -18,7 +18,7 @@ from jobrun_operator.core.rates import RateWindow
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.gather import ConsumerGone, CountersGone, Gatherer, Reading, StreamGone
 from jobrun_operator.engine.pace import Pace
-from jobrun_operator.engine.ports import FailedAttempt, Observer, SourceSummary, WorkStreams
+from jobrun_operator.engine.ports import FailedAttempt, Observer, RunRef, SourceSummary, WorkStreams
 from jobrun_operator.engine.retrying import Retrying
 from jobrun_operator.errors import JobRunError, TemporaryError
 
@@ -33,13 +33,13 @@ class Looking:
     """Of one run. Rates are in tasks per second, over the last seconds."""
 
     def __init__(
-        self, uid: str, streams: WorkStreams, observer: Observer, retrying: Retrying, pace: Pace
+        self, run: RunRef, streams: WorkStreams, observer: Observer, retrying: Retrying, pace: Pace
     ) -> None:
-        self._uid = uid
+        self._run = run
         self._pace = pace
         self._streams = streams
         self._observer = observer
-        self._gatherer = Gatherer(uid, observer, retrying, pace)
+        self._gatherer = Gatherer(run.uid, observer, retrying, pace)
         self._stuck = stuck.Watch()
         self._lost_since: float | None = None
         self._released = RateWindow(5.0)
@@ -94,10 +94,10 @@ class Looking:
             self.fault = Fault(Reason.STREAM_LOST, str(error))
             return None
         except ConsumerGone:
-            await self._streams.rebuild_consumer(self._uid, paused=holds)
+            await self._streams.rebuild_consumer(self._run.uid, paused=holds)
             return None
         except CountersGone:
-            await self._streams.rebuild_counters(self._uid)
+            await self._streams.rebuild_counters(self._run.uid)
             return None
         except TemporaryError as error:
             self._unread = Fault(Reason.BROKER_UNAVAILABLE, str(error))
@@ -116,7 +116,7 @@ class Looking:
         elif _now() - self._asked >= self._pace.seldom(STALLED_SECONDS):
             self._asked = _now()
             with contextlib.suppress(JobRunError):  # a broker that does not answer shows at the next look
-                refusal = await self._observer.refusal(self._uid)
+                refusal = await self._observer.refusal(self._run.uid)
                 self._refusal = Fault(Reason.BROKER_UNAVAILABLE, refusal) if refusal else None
 
     async def _mend(self, reading: Reading, *, holds: bool) -> None:
@@ -126,11 +126,11 @@ class Looking:
         self._stuck = self._stuck.after(look)
         if self._stuck.is_stuck:
             log.warning(
-                "run %s: %d tasks are out of the consumer's sight; it is made again",
-                self._uid,
+                "%s: %d tasks are out of the consumer's sight; it is made again",
+                self._run,
                 depth.messages,
             )
-            await self._streams.rebuild_consumer(self._uid, paused=holds)
+            await self._streams.rebuild_consumer(self._run.uid, paused=holds)
             self._stuck = stuck.Watch()
 
     def count(self, reading: Reading, total: int | None, *, retain: bool) -> Counts:

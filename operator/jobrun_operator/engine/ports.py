@@ -23,6 +23,10 @@ class RunRef:
     name: str
     uid: str
 
+    def __str__(self) -> str:
+        """As messages begin that are about it."""
+        return f"{self.namespace}/{self.name}"
+
 
 # --- where tasks come from ------------------------------------------------------------------------------
 

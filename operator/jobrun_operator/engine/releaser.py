@@ -19,7 +19,7 @@ from jobrun_operator.core.lifecycle import Fault
 from jobrun_operator.core.pacing import Bucket, Limits, Stock
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.pace import Pace
-from jobrun_operator.engine.ports import Depth, Flow, Observer, Publisher, TaskSource
+from jobrun_operator.engine.ports import Depth, Flow, Observer, Publisher, RunRef, TaskSource
 from jobrun_operator.engine.reader import SourceReader
 from jobrun_operator.errors import Conflict, JobRunError, SourceError, SourceUnavailable
 
@@ -49,7 +49,7 @@ class Releaser:
 
     def __init__(
         self,
-        uid: str,
+        run: RunRef,
         source: TaskSource,
         publisher: Publisher,
         observer: Observer,
@@ -58,7 +58,7 @@ class Releaser:
         flow: Flow,
         pace: Pace | None = None,
     ) -> None:
-        self._uid = uid
+        self._run = run
         self._publisher = publisher
         self._observer = observer
         self._pace = pace or Pace()
@@ -182,7 +182,7 @@ class Releaser:
         was_empty = self._outstanding + after - self._looked.released == 0
         self._in_flight = True
         try:
-            last = await self._publisher.release(self._uid, after, payloads)
+            last = await self._publisher.release(self._run.uid, after, payloads)
         except Conflict:
             last = None
         finally:
@@ -190,7 +190,7 @@ class Releaser:
             self._changes += 1
         self._out_of_trouble()
         if last is None:
-            log.info("run %s: somebody else released meanwhile; going on behind it", self._uid)
+            log.info("%s: somebody else released meanwhile; going on behind it", self._run)
             await self._resync()
             if self.released == after:
                 await self._sleep(_FIRST_RETRY)  # the broker contradicts itself; it may be changing leaders
@@ -207,7 +207,7 @@ class Releaser:
         pause = _FIRST_LOOK
         while not self._wake.is_set() and self._alone_since is not None:
             mark = self.mark()
-            flow = await self._observer.flow(self._uid)
+            flow = await self._observer.flow(self._run.uid)
             self._out_of_trouble()
             self.limited_by = LimitedBy.WAITING
             if flow is not None:
@@ -225,7 +225,7 @@ class Releaser:
         pause = _FIRST_LOOK
         while not self._wake.is_set():
             mark = self.mark()
-            flow = await self._observer.flow(self._uid)
+            flow = await self._observer.flow(self._run.uid)
             self._out_of_trouble()
             self.limited_by = limited_by
             if flow is not None:
@@ -258,9 +258,7 @@ class Releaser:
         self.released = last_seq
         self._changes += 1
         if growth < 0:
-            log.warning(
-                "run %s: the broker lost %d released tasks; they are released again", self._uid, -growth
-            )
+            log.warning("%s: the broker lost %d released tasks; they are released again", self._run, -growth)
             self._looks += 1  # looks that are under way saw more than there is
             self._looked = Mark(last_seq, self._changes, self._looks)
         else:
@@ -296,7 +294,7 @@ class Releaser:
 
     async def _resync(self) -> None:
         with contextlib.suppress(JobRunError):
-            depth = await self._observer.depth(self._uid)
+            depth = await self._observer.depth(self._run.uid)
             if depth is not None:
                 self._see(depth.last_seq)
 
@@ -305,7 +303,7 @@ class Releaser:
         reason = Reason.SOURCE_UNAVAILABLE if from_source else Reason.BROKER_UNAVAILABLE
         trouble = Fault(reason, str(error))
         if self.trouble != trouble:
-            log.warning("run %s: releasing waits: %s", self._uid, error)
+            log.warning("%s: releasing waits: %s", self._run, error)
         self.trouble = trouble
         self.limited_by = LimitedBy.HELD if from_source else LimitedBy.BROKER
 

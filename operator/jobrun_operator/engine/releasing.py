@@ -112,7 +112,7 @@ class Releasing:
     def _make_releaser(self, source: TaskSource, prepared: Prepared) -> Releaser:
         self.source = prepared.summary
         self.releaser = Releaser(
-            self._run.uid,
+            self._run,
             source,
             self._publisher,
             self._observer,

@@ -78,8 +78,8 @@ class Retrying:
         self._stuck = self._stuck.after(look)
         if self._stuck.is_stuck:
             log.warning(
-                "run %s: %d retries are out of the consumer's sight; it is made again",
-                self._run.uid,
+                "%s: %d retries are out of the consumer's sight; it is made again",
+                self._run,
                 asked.messages,
             )
             await self._retries.rebuild(self._run.uid, paused=asked.paused)

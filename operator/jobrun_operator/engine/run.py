@@ -113,7 +113,7 @@ class RunEngine:
         self._retrying = Retrying(
             self.ref, ports.retries, self._charge, keeps_results=lambda: self.run.spec.results.retain
         )
-        self._looking = Looking(run.uid, ports.streams, ports.observer, self._retrying, self._pace)
+        self._looking = Looking(self.ref, ports.streams, ports.observer, self._retrying, self._pace)
         self._breaking = Breaking(ports.holds, self._wake.set, settings.on_tripped)
         self._staffing = Staffing(ports.workers, settings.most_workers, settings.on_scaled)
         self._reporter = Reporter(

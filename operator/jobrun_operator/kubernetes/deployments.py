@@ -112,7 +112,7 @@ class DeploymentWorkers:
             except Conflict as error:
                 stored = await self._made_meanwhile(path, error)
             else:
-                log.info("made Deployment %s of run %s/%s", metadata(stored)["name"], run.namespace, run.name)
+                log.info("%s/%s: made Deployment %s", run.namespace, run.name, metadata(stored)["name"])
                 stored = await self._apply_template(run, stored)
         if (metadata(stored).get("labels") or {}).get(template.UID_LABEL) != run.uid:
             raise Conflict(f"Deployment {metadata(stored)['name']} is not this run's; delete or rename it")

@@ -39,7 +39,7 @@ async def test_killed_in_mid_release_it_goes_on_exactly_once(
 ) -> None:
     source = ListedSource(TOTAL)
     prepared = await prepare(RUN, source, real.streams, real.observer, begun=False, keeps_results=False)
-    releaser = Releaser(UID, source, real.publisher, real.observer, depth=prepared.depth, flow=prepared.flow)
+    releaser = Releaser(RUN, source, real.publisher, real.observer, depth=prepared.depth, flow=prepared.flow)
     releaser.limit(Limits(TOTAL, Rate(8000.0, 8000.0), TOTAL, TOTAL))
     releasing = asyncio.create_task(releaser.run())
     for reached in (2000, 8000):

@@ -75,7 +75,7 @@ async def test_releasing_says_what_is_full_and_goes_on_with_the_room_that_is_mad
     depth, flow = await small.observer.depth(_RUN.uid), await small.observer.flow(_RUN.uid)
     assert depth is not None
     assert flow is not None
-    releaser = Releaser(_RUN.uid, _Payloads(), small.publisher, small.observer, depth=depth, flow=flow)
+    releaser = Releaser(_RUN, _Payloads(), small.publisher, small.observer, depth=depth, flow=flow)
     releaser.limit(Limits(total=_COUNT, rate=None, max_waiting=_COUNT, max_outstanding=_COUNT))
     running = asyncio.create_task(releaser.run())
     try:

@@ -83,7 +83,9 @@ async def test_a_broker_that_does_not_make_streams(error: JobRunError) -> None:
     assert r.audit.types == ["Started", "Completed"]
 
 
-async def test_a_broker_that_goes_away_in_the_middle_is_said_and_waited_for() -> None:
+async def test_a_broker_that_goes_away_in_the_middle_is_said_and_waited_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     r = rig(200)
     async with r.drive():
         await until(lambda: len(r.broker.stored) == 100)
@@ -100,6 +102,9 @@ async def test_a_broker_that_goes_away_in_the_middle_is_said_and_waited_for() ->
         await until(lambda: r.run.status.is_true("Ready"), seconds=5)
         await r.ends()
     assert_exactly_once(r.broker, 200)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings
+    assert [said for said in warnings if not said.startswith("default/backfill: ")] == []
 
 
 async def test_a_broker_that_goes_away_between_two_releases_is_what_limits_the_run() -> None:
