@@ -201,7 +201,7 @@ class Kubelet:
                     pod.process = await asyncio.create_subprocess_exec(
                         *argv, env=env, cwd=self._handlers, stdout=log, stderr=log
                     )
-                await self._attend(pod, path, port)
+                await self._attend(pod, path, f"http://127.0.0.1:{port}{_readiness_path(container)}")
                 if not pod.deleted.is_set():
                     code = pod.process.returncode or 0
                     await self._tell(path, pod.status(ready=False, exit_code=code))
@@ -212,7 +212,7 @@ class Kubelet:
                 pod.process.kill()
         await self._remove(path)
 
-    async def _attend(self, pod: _Pod, path: str, port: int) -> None:
+    async def _attend(self, pod: _Pod, path: str, readiness: str) -> None:
         """Until the process has ended, by itself or because the pod was deleted."""
         assert pod.process is not None
         exited = asyncio.create_task(pod.process.wait())
@@ -223,7 +223,7 @@ class Kubelet:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             while not exited.done() and not deleted.done():
                 try:
-                    async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                    async with session.get(readiness) as answer:
                         now = answer.status == 200
                 except (aiohttp.ClientError, TimeoutError):
                     now = False
@@ -308,6 +308,10 @@ def administrator(plane: Plane) -> Configuration:
     configuration.ssl_ca_cert = None if plane.ca_file is None else str(plane.ca_file)
     configuration.api_key["BearerToken"] = f"Bearer {plane.token}"
     return configuration
+
+
+def _readiness_path(container: Object) -> str:
+    return str(container["readinessProbe"]["httpGet"]["path"])
 
 
 def _now() -> str:

@@ -64,6 +64,15 @@ def test_the_worker_can_read_its_environment() -> None:
     assert pod(made)["terminationGracePeriodSeconds"] > settings.grace_seconds > 30
 
 
+def test_a_worker_that_is_away_from_its_broker_is_not_ready_and_not_restarted() -> None:
+    made = container(deployment(run(), PLACE, ()))
+    ports = {one["name"]: one["containerPort"] for one in made["ports"]}
+    asked = {name: made[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
+    paths = {name: one["path"] for name, one in asked.items()}
+    assert paths == {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}
+    assert {ports[one["port"]] for one in asked.values()} == {template.PORT}
+
+
 def test_who_owns_it_and_what_it_is_found_by() -> None:
     wire = manifest()
     wire["metadata"]["labels"] = {"argocd.argoproj.io/instance": "shop"}
