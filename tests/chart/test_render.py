@@ -98,16 +98,24 @@ def test_pods_meet_the_standard_restricted(render: Any, values: Values) -> None:
             assert container["resources"]["limits"].keys() == {"memory"}
 
 
+def test_the_broker_knows_what_memory_it_has(render: Any) -> None:
+    values = {"nats": {"goMemoryLimit": "1843MiB", "resources": {"limits": {"memory": "2Gi"}}}}
+    stateful = render(values).one("StatefulSet", "jobrun-nats")
+    (container,) = stateful["spec"]["template"]["spec"]["containers"]
+    assert {"name": "GOMEMLIMIT", "value": "1843MiB"} in container["env"]
+    assert container["resources"]["limits"]["memory"] == "2Gi"
+
+
 def test_one_operator_at_a_time(render: Any) -> None:
     spec = render().one("Deployment", "jobrun")["spec"]
     assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
     assert spec["template"]["spec"]["automountServiceAccountToken"] is True
     (container,) = spec["template"]["spec"]["containers"]
-    assert {probe["httpGet"]["path"] for name, probe in container.items() if name.endswith("Probe")} == {
-        "/healthz",
-        "/readyz",
+    asked = {
+        name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")
     }
-    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    # A broker that is away makes it not ready; a restart would not bring that back.
+    assert asked == {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}
     (port,) = container["ports"]
     assert port["containerPort"] == settings_of(render()).port
 

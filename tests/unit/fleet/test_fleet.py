@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -78,6 +78,26 @@ async def test_while_the_api_is_away_nothing_is_forgotten_and_nothing_swept() ->
         assert len(rig.fleet) == 1
         assert not [call for call in rig.broker.calls if call.startswith("delete")]
         rig.runs.fault = None
+        await until(lambda: "delete old" in rig.broker.calls, seconds=200)
+
+
+async def test_after_a_list_that_failed_nothing_is_swept() -> None:
+    """Also where single looks are answered: what such a list has not shown is no suspect."""
+    rig = FleetRig()
+    rig.ownership.streams = [foreign("old", age=10_000)]
+    await provision(rig, "old")
+    whole = rig.runs.list
+
+    async def cut() -> AsyncIterator[JobRun]:
+        async for run in whole():
+            yield run
+        raise ApiUnavailable("cut in the middle")
+
+    rig.runs.list = cut  # type: ignore[method-assign]
+    async with rig.going():
+        await until(lambda: rig.runs.lists >= 5)
+        assert rig.runs.looked == []
+        rig.runs.list = whole  # type: ignore[method-assign]
         await until(lambda: "delete old" in rig.broker.calls, seconds=200)
 
 
