@@ -73,6 +73,10 @@ class EmulatedPlane(Plane):
                     verbs={"get", "list", "watch", "create", "patch", "update", "delete"},
                     subresources={"status"} if kind in _WITH_STATUS else set(),
                 )
+            # kopf watches nothing before discovery has shown it namespaces, though it reads none of them here.
+            api.resources["v1/namespaces"] = kmock.ResourceInfo(
+                kind="Namespace", singular="namespace", namespaced=False, verbs={"get", "list", "watch"}
+            )
             # The namespace that tells one cluster from another; kmock has no objects at such a path.
             home = {"kind": "Namespace", "metadata": {"name": "kube-system", "uid": str(uuid.uuid4())}}
             api["get", "/api/v1/namespaces/kube-system"] << home
