@@ -94,7 +94,8 @@ async def test_a_csv_in_and_results_out(secured: Secured) -> None:
     assert "Authorization Violation" in nobody.stderr
     assert "JOBRUN_NATS_CREDENTIALS" in nobody.stderr
     other = authority(world.folder, "other")
-    stranger = await jobrun_soon(*common, "--nats-ca", other.cert, "--nats-creds", secured.creds)
+    trust = ("--nats-ca", other.cert, "--nats-creds", secured.creds)
+    stranger = await jobrun_soon(*common, *trust, patience=3)
     assert stranger.returncode == 3
     assert "certificate verify failed" in stranger.stderr
     assert "JOBRUN_NATS_TLS_CA" in stranger.stderr

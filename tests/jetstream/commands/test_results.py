@@ -87,6 +87,6 @@ async def test_a_run_that_is_not_there_is_told_with_those_that_are(kept: KeptRun
 
 async def test_no_broker_is_exit_code_3(kept: KeptRuns) -> None:
     await kept.server.stop()
-    ended = await jobrun_soon("results", "backfill", "--nats-url", "nats://127.0.0.1:4")
+    ended = await jobrun_soon("results", "backfill", "--nats-url", "nats://127.0.0.1:4", patience=1)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert "no connection to the broker at nats://127.0.0.1:4" in ended.stderr
