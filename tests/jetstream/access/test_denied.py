@@ -82,7 +82,10 @@ async def test_a_permission_that_is_given_again_is_not_held_against_the_user(ser
     await client.close()
 
 
-async def test_without_an_inbox_there_is_no_talk_of_jetstream(server: NatsServer) -> None:
+async def test_without_an_inbox_there_is_no_talk_of_jetstream(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobrun_operator.jetstream.client.JetStream.request.__defaults__", (None, 0.5))
     await server.reload(users(subscribe=["_INBOX.another.>"]))
     with pytest.raises(EnvironmentFault) as fault:
         await connect(login(server), "test")
@@ -115,7 +118,7 @@ async def test_an_inbox_is_asked_for_again(server: NatsServer, monkeypatch: pyte
 
 
 async def test_a_worker_names_what_it_was_denied(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobrun_worker.broker.REQUEST_TIMEOUT", 1.0)
+    monkeypatch.setattr("jobrun_worker.broker.REQUEST_TIMEOUT", 0.5)
     await server.reload(users(publish=["jobrun.out.*.attempt.*"]))
     broker = Broker(worker_settings(server))
     await broker.connect()

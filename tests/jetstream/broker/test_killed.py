@@ -35,8 +35,10 @@ async def _reaches(real: JetStreamBench, count: int) -> None:
 
 
 async def test_killed_in_mid_release_it_goes_on_exactly_once(
-    real: JetStreamBench, nats_server: NatsServer
+    real: JetStreamBench, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A request that dies with the broker is waited for to its limit.
+    monkeypatch.setattr("jobrun_operator.jetstream.client.JetStream.request.__defaults__", (None, 1.0))
     source = ListedSource(TOTAL)
     prepared = await prepare(RUN, source, real.streams, real.observer, begun=False, keeps_results=False)
     releaser = Releaser(RUN, source, real.publisher, real.observer, depth=prepared.depth, flow=prepared.flow)

@@ -64,6 +64,8 @@ async def test_a_handler_that_ignores_its_cancellation_replaces_the_worker(run: 
     run.configure(task_timeout_seconds=0.3, grace_seconds=0.5)
     run.handler("""
 import asyncio
+from jobrun_worker import attempts
+attempts.INSISTS = 0.5
 async def handle(payload, task):
     while task.index == 0 and task.attempt == 1:
         try:
