@@ -274,7 +274,7 @@ async def test_one_that_is_not_acceptable_since_a_restart_is_ended_and_freed(wor
     rate = {"tasks": 20, "periodSeconds": 1}
     await world.apply(
         job_run("kept", rate=rate, **fields),
-        job_run("deleted", rate=rate, **fields, ttlSecondsAfterFinished=5),
+        job_run("deleted", rate=rate, **fields, ttlSecondsAfterFinished=2),
         job_run("complete", cleanupSecondsAfterFinished=1000),
     )
     await world.phase("complete", "Completed")
@@ -289,6 +289,7 @@ async def test_one_that_is_not_acceptable_since_a_restart_is_ended_and_freed(wor
     condition = next(one for one in stored["status"]["conditions"] if one["type"] == "Failed")
     assert condition["reason"] == "InvalidSpec"
     assert "spec.rate.tasks" in condition["message"]
+    await world.until(lambda: over(world, "deleted"))
     assert world.kubelet.processes == 0
     await world.until(lambda: world.plane.get(f"{world.runs}/kept")["status"]["replicas"] == 0)
     await world.until(lambda: world.plane.request("GET", f"{world.runs}/deleted")[0] == 404)
@@ -300,6 +301,11 @@ async def test_one_that_is_not_acceptable_since_a_restart_is_ended_and_freed(wor
 def failed(world: World, name: str) -> dict[str, Any] | None:
     stored = world.plane.get(f"{world.runs}/{name}")
     return stored if (stored.get("status") or {}).get("phase") == "Failed" else None
+
+
+def over(world: World, name: str) -> bool:
+    """Failed, or deleted since."""
+    return world.plane.request("GET", f"{world.runs}/{name}")[0] == 404 or failed(world, name) is not None
 
 
 def refusals(operator: OperatorProcess) -> float:
