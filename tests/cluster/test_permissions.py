@@ -87,7 +87,8 @@ async def test_a_new_password_of_the_workers_is_taken_without_a_restart(guarded:
     world = guarded
     world.operator(nats_user="operator", nats_password=PASSWORDS["operator"], worker_nats_secret=SECRET)
     scaling = {"minReplicas": 1, "maxReplicas": 1}
-    await world.apply(job_run(tasks={"count": 9999}, rate={"tasks": 20, "periodSeconds": 1}, scaling=scaling))
+    # A percent of so few tasks is told each second: the status is never far behind.
+    await world.apply(job_run(tasks={"count": 2000}, rate={"tasks": 20, "periodSeconds": 1}, scaling=scaling))
     await world.until(lambda: world.run("backfill").status.ready_replicas)
     data = {"data": {"password": base64.b64encode(b"pRotated").decode()}}
     secret = f"/api/v1/namespaces/{world.namespace}/secrets/{SECRET}"
@@ -96,7 +97,7 @@ async def test_a_new_password_of_the_workers_is_taken_without_a_restart(guarded:
     (log,) = (world.folder / "pods").glob("*.log")
     await world.until(lambda: "disconnected" in log.read_text())
     begun = succeeded(world)
-    await world.until(lambda: succeeded(world) > begun + 100)
+    await world.until(lambda: succeeded(world) > begun + 60)
     assert [log] == list((world.folder / "pods").glob("*.log"))
     assert log.read_text().count("ready") == 1, "started once"
 
