@@ -14,13 +14,13 @@ from support.measure import excess, most_in_window
 from support.task_handlers import fails_a_third
 
 
-def retries_keep_the_rate(folder: Path, *, count: int, rate: int) -> Iterator[Bound]:
+def retries_keep_the_rate(folder: Path, *, count: int, rate: int, longest_delay: int = 4) -> Iterator[Bound]:
     """A third of attempts fails: starts over any ten seconds stay within rate plus burst."""
     burst = rate
     spec = {
         "tasks": {"count": count},
         "rate": {"tasks": rate, "periodSeconds": 1, "burst": burst},
-        "retry": {"maxAttempts": 12, "initialDelaySeconds": 1, "maxDelaySeconds": 4},
+        "retry": {"maxAttempts": 12, "initialDelaySeconds": 1, "maxDelaySeconds": longest_delay},
         "worker": worker("flaky"),
     }
     dead = sum(all(fails_a_third(index, attempt) for attempt in range(1, 13)) for index in range(count))

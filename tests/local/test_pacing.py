@@ -29,4 +29,4 @@ def test_other_rates_by_an_edit(tmp_path: Path) -> None:
 
 
 def test_retries_run_until_all_succeed(tmp_path: Path) -> None:
-    assert_all_hold(failing.retries_keep_the_rate(tmp_path, count=200, rate=200))
+    assert_all_hold(failing.retries_keep_the_rate(tmp_path, count=200, rate=200, longest_delay=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,12 +35,20 @@ def _reader(fifo: Path) -> Iterator[Popen[str]]:
             cat.kill()
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[LocalRun]:
-    """A run that is complete, with its results in its data directory."""
-    with LocalRun(tmp_path, SPEC) as run:
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a run that is complete; to be copied, not to be used."""
+    with LocalRun(tmp_path_factory.mktemp("complete"), SPEC) as run:
         ended = run.run()
         assert ended.code == 0, ended.said
+        return run.data
+
+
+@pytest.fixture
+def kept(complete: Path, tmp_path: Path) -> Iterator[LocalRun]:
+    """A run that is complete, with its results in its data directory."""
+    with LocalRun(tmp_path, SPEC) as run:
+        shutil.copytree(complete, run.data)
         yield run
 
 
@@ -100,7 +109,7 @@ def test_a_dash_is_standard_output_and_nothing_else_is_there(kept: LocalRun) -> 
 
 def test_what_is_standard_output_already_is_not_replaced(kept: LocalRun) -> None:
     """As ``--results /dev/stdout > file``; the name here is that of the file."""
-    output = kept.folder / "out.2.txt"  # of the second start
+    output = kept.folder / "out.1.txt"  # of this start
     ended = kept.start(["local", "run", "run.yaml", "--data-dir", "data", "--results", output.name]).wait()
     assert ended.code == 0, ended.said
     assert _indexes(ended.stdout) == ALL
