@@ -106,7 +106,7 @@ async def test_a_namespace_is_deleted_without_an_operator(world: World) -> None:
 
 
 async def test_freed_and_deleted_in_their_time(world: World) -> None:
-    world.operator()
+    world.operator(relist_seconds="1")  # it also looks so often for what is due
     await world.apply(
         job_run("freed", tasks={"count": 5}, cleanupSecondsAfterFinished=0),
         job_run("deleted", tasks={"count": 5}, ttlSecondsAfterFinished=0),

@@ -269,7 +269,7 @@ async def test_an_edit_that_is_not_acceptable_ends_the_run(world: World) -> None
 
 @pytest.mark.usefixtures("lax_definition")
 async def test_one_that_is_not_acceptable_since_a_restart_is_ended_and_freed(world: World) -> None:
-    operator = world.operator()
+    operator = world.operator(relist_seconds="1")  # it also looks so often for what is due
     fields = {"tasks": {"count": 9999}, "cleanupSecondsAfterFinished": 1}
     rate = {"tasks": 20, "periodSeconds": 1}
     await world.apply(
