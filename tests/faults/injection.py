@@ -22,6 +22,8 @@ class Injection:
     def __init__(self, world: World, *, sync_always: bool) -> None:
         self._world = world
         self._sync_always = sync_always
+        self._broker_free = asyncio.Lock()
+        """Faults of the broker that overlap come one after the other: it can't be stopped while it is being started."""
         self._began = 0.0
         self.done: Counter[str] = Counter()
         """Kinds of the faults that were done, and how often."""
@@ -47,9 +49,11 @@ class Injection:
         if target == "engine" and what != "clock":
             return await self._engine(what, fault)
         if fault.kind == POWER_LOST:
-            return await self._power(fault)
+            async with self._broker_free:
+                return await self._power(fault)
         if target == "broker":
-            return await self._broker(what, fault)
+            async with self._broker_free:
+                return await self._broker(what, fault)
         if target == "disk":
             return await self._disk(what, fault)
         if what == "clock":
@@ -144,7 +148,8 @@ class Injection:
         if what == "slow":
             if not can_trace():
                 return False
-            await asyncio.to_thread(world.slow_disk.start, world.broker.pid, fault.amount)
+            async with self._broker_free:
+                await asyncio.to_thread(world.slow_disk.start, world.broker.pid, fault.amount)
             await asyncio.sleep(fault.seconds)
             await asyncio.to_thread(world.slow_disk.stop)
             return True
@@ -154,7 +159,8 @@ class Injection:
         await asyncio.sleep(fault.seconds)
         world.disk.free()
         # A stream that could not be written refuses everything until the server is started again, also with room.
-        await world.broker.restart()
+        async with self._broker_free:
+            await world.broker.restart()
         return True
 
     async def _clock(self, who: str, fault: Fault) -> bool:
