@@ -7,6 +7,7 @@ gives the seconds that each way of a request takes. What can go wrong with a rea
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -91,6 +92,8 @@ class MemoryBroker:
         """Calls of all three ports: a request to a real broker each, or some."""
         self.fault: JobRunError | None = None
         """Where set, every call raises it and does nothing."""
+        self.lag = 0.0
+        """Seconds for which a consumer does not count what was stored."""
         self.pulled = False
         """Somebody asks for tasks all the while, also where nothing is taken."""
         self.refuses_batches: JobRunError | None = None
@@ -168,13 +171,22 @@ class MemoryBroker:
         if consumer is None:
             return None
         return Flow(
-            waiting=len(consumer.pending),
+            waiting=len(consumer.pending) - self._uncounted(uid, consumer),
             held=len(consumer.held),
             deliveries=consumer.deliveries,
             first_deliveries=consumer.top,
             paused=consumer.paused,
             pulls=1 if self.pulled else consumer.pulls,
         )
+
+    def _uncounted(self, uid: str, consumer: _Consumer) -> int:
+        since = asyncio.get_running_loop().time() - self.lag
+        late = itertools.takewhile(lambda one: one.at > since, reversed(self.stored))
+        return len({one.seq for one in late if one.uid == uid} & set(consumer.pending)) if self.lag else 0
+
+    def waits(self, uid: str) -> int:
+        """How many tasks wait for a worker, whatever a consumer counts."""
+        return len(self._consumer(uid).pending)
 
     async def ends(self, uid: str, *, results: bool = True, exact: bool = False) -> Ends | None:
         await self._call()

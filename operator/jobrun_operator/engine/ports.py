@@ -151,6 +151,16 @@ class Flow:
     def redeliveries(self) -> int:
         return max(0, self.deliveries - self.first_deliveries)
 
+    def waits(self, released: int, messages: int) -> int:
+        """How many wait at the most, where so many were released before this look and at most ``messages`` of them
+        are still in the stream.
+
+        ``num_pending`` follows the store by some milliseconds, more on a busy server (``stream.sigq`` of nats-server
+        2.15): a look right behind a release does not count all of it. Sequences don't lag. They count too many where a
+        consumer was made again, since in front of it there are tasks that have ended; ``messages`` bounds that.
+        """
+        return max(self.waiting, min(released - self.first_deliveries, messages - self.held))
+
 
 @dataclass(frozen=True, slots=True)
 class Ends:

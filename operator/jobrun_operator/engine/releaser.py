@@ -81,7 +81,7 @@ class Releaser:
         """``last_seq`` as last seen."""
         self._looks = 0
         self._looked = Mark(self.released, 0, 0)
-        self._waiting = flow.waiting
+        self._waiting = flow.waits(depth.last_seq, depth.messages)
         self._outstanding = depth.messages
         self.limited_by = LimitedBy.SUSPENDED
         self.trouble: Fault | None = None
@@ -211,7 +211,7 @@ class Releaser:
             self._out_of_trouble()
             self.limited_by = LimitedBy.WAITING
             if flow is not None:
-                self._take_look(mark, flow, flow.waiting + flow.held)
+                self._take_look(mark, flow)
             if self._limits is not limits or self._alone_since is None:
                 return
             left = pacing.first_worker_wait(limits, self._stock(), self._alone_since, self._now())
@@ -229,7 +229,7 @@ class Releaser:
             self._out_of_trouble()
             self.limited_by = limited_by
             if flow is not None:
-                self._take_look(mark, flow, flow.waiting + flow.held)
+                self._take_look(mark, flow)
             stock = self._stock()
             if self._limits is None or pacing.room(self._limits, stock) > 0:
                 return
@@ -269,11 +269,15 @@ class Releaser:
         if tasks and self._limits is not None and self._limits.rate is not None:
             self._bucket = self._bucket.refilled(self._limits.rate, self._now()).charged(tasks)
 
-    def _take_look(self, mark: Mark, flow: Flow, outstanding: int) -> None:
+    def _take_look(self, mark: Mark, flow: Flow, messages: int | None = None) -> None:
+        """``messages``: what is left in the stream, where that was looked at too."""
         if mark.number < self._looked.number:
             return  # a later look was answered sooner
-        waited = self._stock().waiting
-        self._looked, self._waiting, self._outstanding = mark, flow.waiting, outstanding
+        before = self._stock()
+        waited = before.waiting
+        waiting = flow.waits(mark.released, before.outstanding if messages is None else messages)
+        self._looked, self._waiting = mark, waiting
+        self._outstanding = waiting + flow.held if messages is None else messages
         self._notice_worker(flow, waited)
         growth, self._repeats = _repeats(flow) - self._repeats, _repeats(flow)
         self.charge(max(0, growth))  # it goes back when the broker was killed or the consumer made again

@@ -40,6 +40,31 @@ async def test_a_task_goes_from_waiting_to_held_to_gone(bench: Bench) -> None:
     assert await _seen(bench) == (Depth(10, 9, SOURCE), Flow(6, 3, 4, 4))
 
 
+async def test_what_was_just_released_counts_as_waiting(bench: Bench) -> None:
+    """The broker's own count of it may come late, on a busy machine by a good part of a batch."""
+    for released in range(500, 10_001, 500):
+        await bench.publisher.release(UID, released - 500, payloads(500))
+        flow = await bench.observer.flow(UID)
+        assert flow is not None
+        assert flow.waits(released, released) == released
+    await bench.take(UID, 300)
+    depth, flow = await _seen(bench)
+    assert flow.waits(depth.last_seq, depth.messages) == 9_700
+
+
+async def test_a_consumer_made_again_does_not_count_what_has_ended(bench: Bench) -> None:
+    await bench.publisher.release(UID, 0, payloads(10))
+    taken = await bench.take(UID, 10)
+    for task in taken[1:]:
+        await bench.ack(task)
+    await bench.streams.rebuild_consumer(UID, paused=False)
+    depth, flow = await _seen(bench)
+    assert flow.waits(depth.last_seq, depth.messages) == 1
+    await bench.take(UID, 1)
+    depth, flow = await _seen(bench)
+    assert flow.waits(depth.last_seq, depth.messages) == 0
+
+
 async def test_a_task_handed_back_is_held_and_comes_again(bench: Bench) -> None:
     await bench.publisher.release(UID, 0, payloads(2))
     first, _ = await bench.take(UID, 2)
