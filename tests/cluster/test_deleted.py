@@ -77,6 +77,20 @@ async def test_deleted_while_the_operator_is_away(world: World) -> None:
     assert len(await streams(world)) == 6
 
 
+async def test_deleted_without_an_operator_its_workers_go_all_the_same(world: World) -> None:
+    """By the owner reference; what it had at the broker goes when there is an operator again."""
+    operator = world.operator(**SWEEPS_AT_ONCE)
+    await world.apply(job_run(tasks={"count": 9999}, rate={"tasks": 9, "periodSeconds": 1}))
+    await world.phase("backfill", "Running")
+    await world.until(lambda: world.kubelet.processes > 0)
+    operator.kill()
+    await world.kubectl("delete", "jobrun", "backfill", "--cascade=foreground", "--timeout=30s")
+    await world.until(lambda: not world.deployments() and world.kubelet.processes == 0)
+    assert len(await streams(world)) == 2
+    operator.start()
+    await until_streams(world, set())
+
+
 async def test_a_namespace_with_running_runs_is_deleted_within_seconds(world: World) -> None:
     world.operator(everywhere=True, **SWEEPS_AT_ONCE)
     names = ["one", "two", "three"]
