@@ -112,10 +112,11 @@ def test_stores_a_status_apart_from_spec(runs: Any) -> None:
     assert stored["metadata"]["generation"] == 1
 
     status, table = runs.request("GET", RUNS, accept="application/json;as=Table;g=meta.k8s.io;v=v1")
-    names = [column["name"] for column in table["columnDefinitions"]]
-    assert names == [
+    columns = [(column["name"], column["priority"]) for column in table["columnDefinitions"]]
+    assert [name for name, priority in columns if not priority] == [
         "Name", "Phase", "Progress", "Failed", "Outstanding", "Workers", "Rate", "Limited-By", "ETA", "Age"
     ]  # fmt: skip
+    assert columns[-2:] == [("Reason", 1), ("Message", 1)]
     (row,) = [row["cells"] for row in table["rows"] if row["cells"][0] == "status"]
     assert row[1:5] == ["Running", None, 1, 0]
 
