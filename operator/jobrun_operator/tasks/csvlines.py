@@ -37,8 +37,8 @@ _QUOTE_RULE = 'a field with a quote in it must be quoted as a whole, and the quo
 
 
 class CsvLines(RecordParser):
-    def __init__(self, name: str, max_payload: int, skip: int = 0) -> None:
-        super().__init__(name, max_payload, skip)
+    def __init__(self, name: str, max_payload: int, skip: int = 0, *, validated: bool = False) -> None:
+        super().__init__(name, max_payload, skip, validated=validated)
         self._open = False
         """Whether the unfinished record ends inside quotes."""
         self._template = ""

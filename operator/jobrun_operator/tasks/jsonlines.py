@@ -45,7 +45,8 @@ class JsonLines(RecordParser):
             self._skip -= skipped
             del payloads[:skipped]
         try:
-            deque(map(_validate, payloads), maxlen=0)
+            if not self._validated:
+                deque(map(_validate, payloads), maxlen=0)
         except ValueError:
             self._explain(block, skipped)
         if len(block) > self._max_payload and max(map(len, lines)) > self._max_payload:

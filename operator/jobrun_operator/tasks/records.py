@@ -36,14 +36,16 @@ def excerpt(data: bytes) -> str:
 class RecordParser(ABC):
     """Turns pieces of bytes into payloads, without the first ``skip`` of them.
 
-    What is skipped is not validated again: a pass that validated it has been made before.
+    What is skipped is not validated again: a pass that validated it has been made before. ``validated`` says the same
+    of all of it: then payloads that are the bytes as they are written are cut out and not looked into.
     """
 
-    def __init__(self, name: str, max_payload: int, skip: int = 0) -> None:
+    def __init__(self, name: str, max_payload: int, skip: int = 0, *, validated: bool = False) -> None:
         self._name = name
         self._max_payload = max_payload
         """Bytes."""
         self._skip = skip
+        self._validated = validated
         self._line = 1
         """The physical line, from 1, that the next block begins with."""
         self._begun = False

@@ -4,7 +4,7 @@ Promises: one pass checks and counts everything; every later pass reads the same
 hands out another one. A store's own proof, a version (the digest of an object or a ConfigMap, a strong ETag), costs
 nothing. Where there is none, the checking pass notes the digest of all that came before at the end of each chunk, and
 reading compares it before the chunk is handed out. That costs 16 bytes per chunk of up to 1000 tasks, and reading from
-the middle parses and hashes what is in front of it too.
+the middle parses and hashes what is in front of it too. What is proved to be what was checked is not checked again.
 
 Parsing runs in the loop in slices of a millisecond or two, with other tasks let in between. A thread was
 measured against it: no faster, because all of it holds the interpreter's lock, and the loop's own pauses were
@@ -108,7 +108,13 @@ class StreamedSource:
         marks = None if self._version else self._marks
         async with (
             self._stream.open(self._version) as opened,
-            aclosing(self._chunks(opened, skip=start if marks is None else 0)) as chunks,
+            aclosing(
+                self._chunks(
+                    opened,
+                    skip=start if marks is None else 0,
+                    validated=bool(self._version) or marks is not None,
+                )
+            ) as chunks,
         ):
             if marks is None:
                 async for chunk in chunks:
@@ -129,7 +135,7 @@ class StreamedSource:
         """One whole pass, and its marks where the store has no version."""
         tally = Tally(self._stream.name, self._max_tasks)
         marks = []
-        async with self._stream.open() as opened, aclosing(self._chunks(opened, skip=0)) as chunks:
+        async with self._stream.open() as opened, aclosing(self._chunks(opened)) as chunks:
             async for chunk in chunks:
                 tally.add(chunk)
                 if not opened.version:
@@ -138,10 +144,12 @@ class StreamedSource:
             raise SourceError(self._stream.name, "there is no task in it")
         return SourceSummary(tally.count, tally.digest(), opened.version, tally.size), marks
 
-    async def _chunks(self, opened: OpenBytes, skip: int) -> AsyncGenerator[Sequence[bytes]]:
+    async def _chunks(
+        self, opened: OpenBytes, *, skip: int = 0, validated: bool = False
+    ) -> AsyncGenerator[Sequence[bytes]]:
         """Where they end depends on the tasks alone, and not on the pieces in which the bytes come."""
         batcher = Batcher()
-        parser = self._parser(self._stream.name, self._max_payload, skip)
+        parser = self._parser(self._stream.name, self._max_payload, skip, validated=validated)
         async for data in opened.chunks:
             for start in range(0, len(data), SLICE):
                 for chunk in batcher.add(parser.feed(data[start : start + SLICE])):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from jobrun_operator.engine.ports import SourceSummary
 from jobrun_operator.errors import SourceError
+from jobrun_operator.tasks import jsonlines
 from jobrun_operator.tasks.batches import MAX_BYTES, Batcher
 from jobrun_operator.tasks.csvlines import CsvLines
 from jobrun_operator.tasks.jsonlines import JsonLines
@@ -176,6 +177,36 @@ class TestWithoutVersion:
         before = stored.passes
         await payloads(source, 3)
         assert stored.passes == before + 1
+
+
+@pytest.mark.parametrize("version", ["", "v1"])
+async def test_what_is_proved_to_be_what_was_checked_is_not_validated_again(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validated: list[bytes] = []
+    monkeypatch.setattr(jsonlines, "_validate", validated.append)
+    stream = MemoryBytes([b"1\n2\n", b"3"], version=version)
+    source = StreamedSource(stream, JsonLines, max_payload=MAX_PAYLOAD)
+    known = await source.scan()
+    assert validated == [b"1", b"2", b"3"]
+    assert await payloads(source) == [b"1", b"2", b"3"]
+    assert len(validated) == 3
+    unproved = StreamedSource(stream, JsonLines, max_payload=MAX_PAYLOAD)
+    assert await payloads(unproved) == [b"1", b"2", b"3"]
+    assert len(validated) == 6
+    assert await unproved.is_unchanged(known)
+    resumed = len(validated)
+    assert await payloads(unproved, 1) == [b"2", b"3"]
+    assert len(validated) == resumed
+
+
+async def test_what_is_not_json_any_more_is_told_as_a_change() -> None:
+    stream = MemoryBytes([b"1\n2\n"])
+    source = StreamedSource(stream, JsonLines, max_payload=MAX_PAYLOAD)
+    await source.scan()
+    stream.pieces = [b"1\n{\n"]
+    with pytest.raises(SourceError, match="the source changed"):
+        await payloads(source)
 
 
 class Endless:
