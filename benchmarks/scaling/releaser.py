@@ -32,6 +32,7 @@ class PacedRelease:
         self._bucket = Bucket.empty(0.0)
         self._alone_since: float | None = None
         self._held_since: float | None = None
+        self._sought = 0.0
         self._waited = 0
         self._repeats = 0
         self._seen_released = self._seen_waiting = self._seen_outstanding = 0
@@ -95,6 +96,11 @@ class PacedRelease:
                 self._plan(min(left, LOOK_SECONDS))
                 self.look()
                 return
+            if now - self._sought >= LOOK_SECONDS:
+                self._sought = now
+                self._plan(0.0)
+                self.look()
+                return
         else:
             self._notice_hold(limits, now)
         release = pacing.decide(limits, self._stock(), self._bucket, now)
@@ -106,7 +112,7 @@ class PacedRelease:
             self._waited = self._stock().waiting
         elif release.limited_by == LimitedBy.RATE:
             assert release.wait is not None
-            self._plan(release.wait)
+            self._plan(release.wait if self._alone_since is None else min(release.wait, LOOK_SECONDS))
 
     def _release(self, limits: Limits, count: int) -> None:
         was_empty = not self._stock().outstanding

@@ -73,6 +73,8 @@ class Releaser:
         self._held_since: float | None = None
         self._alone_since: float | None = None
         """Since when there has been no worker to release to."""
+        self._sought = 0.0
+        """When that worker was last looked for, patience with it being over."""
         self._deliveries = flow.deliveries
         self._waited = 0
         """Tasks that waited when back-pressure was last seen to hold."""
@@ -155,6 +157,10 @@ class Releaser:
             if pacing.first_worker_wait(limits, stock, self._alone_since, now) > 0:
                 await self._wait_for_worker(limits)
                 return
+            if now - self._sought >= self._pace.interval(_LONGEST_LOOK):
+                self._sought = now
+                await self._look()
+                return
         else:
             self._notice_hold(limits, stock, now)
         release = pacing.decide(limits, stock, self._bucket, now)
@@ -171,6 +177,8 @@ class Releaser:
             self.limited_by = release.limited_by
         if release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
             await self._wait_for_room(release.limited_by)
+        elif release.wait is not None and self._alone_since is not None:
+            await self._sleep(min(release.wait, self._pace.interval(_LONGEST_LOOK)))
         else:
             await self._sleep(release.wait)
 
@@ -206,12 +214,9 @@ class Releaser:
         """Look again, less and less often, until a worker asks for tasks, patience ends or something has changed."""
         pause = _FIRST_LOOK
         while not self._wake.is_set() and self._alone_since is not None:
-            mark = self.mark()
-            flow = await self._observer.flow(self._run.uid)
+            await self._look()
             self._out_of_trouble()
             self.limited_by = LimitedBy.WAITING
-            if flow is not None:
-                self._take_look(mark, flow)
             if self._limits is not limits or self._alone_since is None:
                 return
             left = pacing.first_worker_wait(limits, self._stock(), self._alone_since, self._now())
@@ -224,18 +229,21 @@ class Releaser:
         """Look again, less and less often, until there is room or something else has changed."""
         pause = _FIRST_LOOK
         while not self._wake.is_set():
-            mark = self.mark()
-            flow = await self._observer.flow(self._run.uid)
+            await self._look()
             self._out_of_trouble()
             self.limited_by = limited_by
-            if flow is not None:
-                self._take_look(mark, flow)
             stock = self._stock()
             if self._limits is None or pacing.room(self._limits, stock) > 0:
                 return
             self._waited = stock.waiting
             await self._sleep(pause)
             pause = min(pause * 2, self._pace.interval(_LONGEST_LOOK))
+
+    async def _look(self) -> None:
+        mark = self.mark()
+        flow = await self._observer.flow(self._run.uid)
+        if flow is not None:
+            self._take_look(mark, flow)
 
     def _notice_hold(self, limits: Limits, stock: Stock, now: float) -> None:
         if pacing.room(limits, stock) <= 0:

@@ -193,6 +193,15 @@ def test_the_page_says_what_is_simulated() -> None:
     assert all((PAGE.parent / "scaling" / f"{shape.name}.png").exists() for shape in SHAPES)
 
 
+def test_the_page_shows_that_each_shape_reaches_what_is_aimed_at() -> None:
+    table = PAGE.read_text().partition("<!-- overall -->\n")[2].partition("<!-- end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == [shape.name for shape in SHAPES]
+    for name, _, later, _, oldest, _, cost, until_drained, _ in rows:
+        assert max(float(later), float(oldest)) <= 0.2, name
+        assert max(float(cost), float(until_drained)) <= 1.2, name
+
+
 def test_each_table_has_its_place_in_the_page() -> None:
     found = {COLD.name: compare(COLD, 1)}
     page = "".join(f"<!-- {name} -->\nformer\n<!-- end -->\n" for name in tables(found))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from jobrun_operator.api import LimitedBy, Phase
 from jobrun_operator.core.pacing import FIRST_WORKER_SECONDS
+from jobrun_operator.errors import BrokerUnavailable
 from support.engine_rig import UID, EngineRig, rig
 from support.memory_workers import MemoryWorkers
 from support.pace import most_in_a_window, worst_excess
@@ -60,6 +63,36 @@ async def test_a_worker_that_does_not_come_holds_no_run_for_longer() -> None:
             1.1, abs=0.3
         )  # 20 were called at once: ten of them are the burst
         assert not rig_.releaser.awaits_worker
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0, 200.0])
+async def test_a_worker_that_comes_when_patience_is_over_is_seen_as_soon(rate: float) -> None:
+    """What is released until it is seen counts as waiting for it, and is charged once more."""
+    burst = max(1, int(rate))
+    async with releasing(1000, pulled=False) as rig_:
+        rig_.ask(rate, burst, max_waiting=2 * burst)
+        await until(lambda: rig_.releaser.released > 0)
+        assert rig_.releaser.awaits_worker
+        came, there = now(), rig_.releaser.released
+        rig_.broker.pulled = True
+        await until(lambda: not rig_.releaser.awaits_worker)
+        assert now() - came <= 0.3
+        assert rig_.releaser.released - there <= 0.3 * rate
+
+
+async def test_looking_for_a_worker_does_not_end_a_trouble() -> None:
+    """A broker at its limits is asked for a single task at a time; that it answers other questions changes nothing."""
+    tried: list[int] = []
+
+    async def refused(uid: str, after: int, payloads: Sequence[bytes]) -> int:
+        tried.append(len(payloads))
+        raise BrokerUnavailable("full")
+
+    async with releasing(1000, pulled=False) as rig_:
+        rig_.broker.release = refused  # type: ignore[method-assign]
+        rig_.ask(200.0, 200, max_waiting=400)
+        await until(lambda: len(tried) == 10)
+    assert tried == [200] + [1] * 9
 
 
 async def test_a_run_that_is_resumed_waits_as_one_that_begins() -> None:
