@@ -73,6 +73,11 @@ class Broker:
     def connected(self) -> bool:
         return bool(self._nc.is_connected)
 
+    @property
+    def unsaid(self) -> int:
+        """Words about deliveries that are kept until there is a connection."""
+        return len(self._said) + len(self._acks)
+
     def unheard(self, subject: str) -> str:
         """Why nothing comes of what is published to ``subject`` now and then; empty: nothing is known to be wrong."""
         return self._nc.why_silent(subject, self._loop.time() - UNHEARD_SECONDS)

@@ -196,6 +196,8 @@ class Worker:
                 self._pulses.close()
                 if self.broker.connected:
                     await self.broker.flush()
+                elif self.broker.unsaid:
+                    raise BrokerUnavailable("there is no connection")
             log.info("drained")
         except BrokerUnavailable as error:
             log.warning("drained, but the last acks may be lost: %s", error)

@@ -154,6 +154,32 @@ async def test_a_worker_without_a_broker_can_be_stopped(nats_server: NatsServer,
     await nats_server.start()
 
 
+async def test_a_drain_without_a_broker_says_that_what_ended_may_be_done_again(
+    nats_server: NatsServer, run: Run
+) -> None:
+    run.handler("""
+import asyncio, os, sys
+async def handle(payload, task):
+    print("begun", file=sys.stderr)
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.02)
+    print("ended", file=sys.stderr)
+""")
+    await run.release([{}])
+    worker = await run.worker()
+    await worker.output.line("begun")
+    await nats_server.stop()
+    await worker.output.line("disconnected")
+    (run.directory / "go").touch()
+    await worker.output.line("ended")
+    worker.send(signal.SIGTERM)
+    assert await worker.wait() == 0
+    await worker.output.line("drained, but the last acks may be lost: there is no connection")
+    await nats_server.start()
+    await run.worker()
+    await run.finished()
+
+
 async def test_a_paused_consumer_delivers_after_it_is_resumed(run: Run) -> None:
     run.handler(COUNTING)
     await run.api(f"CONSUMER.PAUSE.{run.stream}.workers", {"pause_until": "2100-01-01T00:00:00Z"})

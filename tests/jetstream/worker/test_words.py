@@ -52,6 +52,8 @@ async def test_words_without_a_connection_are_said_when_there_is_one(
     broker.ack(replies[0])
     broker.tell(replies[1], b"+TERM")
     broker.ack(replies[2])
+    assert broker.unsaid == 3
     await nats_server.start()
     await run.finished()
+    assert not broker.unsaid
     await broker.close()
