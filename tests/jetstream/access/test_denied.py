@@ -63,6 +63,12 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
+def stopped(pid: int) -> bool:
+    """Each thread of it: the signal reaches one after the other, and one is enough to answer."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads)
+
+
 async def test_a_permission_that_is_given_again_is_not_held_against_the_user(server: NatsServer) -> None:
     client = await connect(login(server), "test")
     js = JetStream(client)
@@ -74,6 +80,7 @@ async def test_a_permission_that_is_given_again_is_not_held_against_the_user(ser
     await server.reload(users())
     await js.request(INFO, b"")
     os.kill(server.pid, signal.SIGSTOP)
+    await until(lambda: stopped(server.pid))
     try:
         with pytest.raises(BrokerUnavailable, match=r"no answer from the broker \(TimeoutError\)"):
             await js.request(INFO, b"", timeout=0.3)
