@@ -32,6 +32,23 @@ async def test_never_more_wait_than_max_waiting_whoever_takes_them(lag: float) -
         assert worst == 20
 
 
+async def test_a_consumer_made_again_holds_up_nothing_for_what_has_ended_long_ago() -> None:
+    """Its sequences begin in front of that, and never come past it where the last tasks are among it."""
+    async with releasing(10) as rig:
+        rig.ask(max_waiting=2)
+        await until(lambda: rig.releaser.limited_by == LimitedBy.WAITING)
+        first, *others = await rig.broker.take(UID, 2)
+        await until(lambda: rig.releaser.released == 4)
+        others += await rig.broker.take(UID, 2)
+        for task in others:
+            await rig.broker.ack(task)
+        await rig.broker.rebuild_consumer(UID, paused=False)
+        (again,) = await rig.broker.take(UID, 1)
+        assert again.seq == first.seq
+        async with background(every(1.0, rig.look)):
+            await until(lambda: rig.releaser.released == 6)
+
+
 async def test_outstanding_tasks_hold_releasing_too() -> None:
     async with releasing(100) as rig:
         rig.ask(max_waiting=50, max_outstanding=30)
