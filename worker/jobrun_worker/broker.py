@@ -240,9 +240,6 @@ class Broker:
             message = await self._nc.request(subject, body, timeout=REQUEST_TIMEOUT, headers=headers)
         except (nats.errors.Error, TimeoutError) as error:
             raise BrokerUnavailable(self._nc.why_silent(subject, began) or _text(error)) from error
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError  # wait_for of Python 3.11 can forget it (cpython#86296)
         return message
 
     async def _on_error(self, error: Exception) -> None:

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import TypeVar
 
 from nats.aio.msg import Msg
+from prometheus_client import Histogram
 
 from jobrun_operator.api import API_VERSION, PLURAL, InvalidObject
 from jobrun_operator.engine.fleet import Fleet, FleetSettings
@@ -306,7 +307,9 @@ class _Measured(JetStream):
 
     def __init__(self, metrics: OperatorMetrics) -> None:
         super().__init__()
-        self._seconds = metrics.broker_seconds
+        self._metric = metrics.broker_seconds
+        self._seconds: dict[tuple[str, str], Histogram] = {}
+        """Of each kind and outcome so far; to find one takes the metric as long as to tell it."""
 
     async def request(
         self,
@@ -324,8 +327,11 @@ class _Measured(JetStream):
         finally:
             # $JS.API.STREAM.INFO.<stream> is STREAM.INFO; what is published is called so.
             api = subject.startswith("$JS.API.")
-            kind = ".".join(subject.split(".")[2:4]) if api else "PUBLISH"
-            self._seconds.labels(kind, outcome).observe(monotonic() - began)
+            kind = ".".join(subject.split(".", 4)[2:4]) if api else "PUBLISH"
+            seconds = self._seconds.get((kind, outcome))
+            if seconds is None:
+                seconds = self._seconds[kind, outcome] = self._metric.labels(kind, outcome)
+            seconds.observe(monotonic() - began)
 
 
 async def _cluster(api: KubeApi) -> str:

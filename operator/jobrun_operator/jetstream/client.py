@@ -223,7 +223,7 @@ class JetStream:
         """A request whose failures are BrokerUnavailable."""
         began = asyncio.get_running_loop().time()
         try:
-            reply = await self.client.request(subject, body, timeout=timeout, headers=headers)
+            return await self.client.request(subject, body, timeout=timeout, headers=headers)
         except nats.errors.NoRespondersError:
             raise NothingThere(
                 f"nothing on the broker answers to {subject}: is JetStream enabled for this account, "
@@ -232,8 +232,6 @@ class JetStream:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             known = self.client.why_silent(subject, began)
             raise BrokerUnavailable(known or f"no answer from the broker ({type(error).__name__})") from error
-        obey_cancellation()
-        return reply
 
 
 def obey_cancellation() -> None:
@@ -250,7 +248,7 @@ def obey_cancellation() -> None:
 def decoded(data: bytes, what: str) -> dict[str, Any]:
     """An answer of JetStream. Raises BrokerUnavailable for anything else, which says nothing about what was asked."""
     try:
-        answer = json.loads(data)
+        answer = json.loads(data.decode())
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or not _is_error(answer.get("error")):

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import nats.errors
 import pytest
 
 from jobrun_operator.errors import EnvironmentFault
@@ -42,6 +43,34 @@ async def test_how_long_it_has_been_away(nats_server: NatsServer) -> None:
     assert client.away(140.0) == 40
     await close(client)
     assert client.away(141.0) == float("inf")
+
+
+async def test_what_is_asked_without_a_connection_is_answered_when_it_is_back(
+    nats_server: NatsServer,
+) -> None:
+    client = await connect(BrokerAddress(nats_server.url), "test")
+    await nats_server.stop()
+    while client.is_connected:  # noqa: ASYNC110  # another process's state: nothing signals it
+        await asyncio.sleep(0.01)
+    asking = asyncio.create_task(client.request("$JS.API.INFO", timeout=30))
+    await asyncio.sleep(0)
+    await nats_server.start()
+    assert json.loads((await asking).data)["streams"] == 0
+    await client.close()
+
+
+async def test_errors_of_a_request_are_those_of_the_client_library(nats_server: NatsServer) -> None:
+    client = await connect(BrokerAddress(nats_server.url), "test")
+    for subject, body, error in (
+        ("nobody", b"", nats.errors.NoRespondersError),
+        ("two words", b"", nats.errors.BadSubjectError),
+        ("a", b"x" * (client.max_payload + 1), nats.errors.MaxPayloadError),
+    ):
+        with pytest.raises(error):
+            await client.request(subject, body, timeout=30)
+    await client.close()
+    with pytest.raises(nats.errors.ConnectionClosedError):
+        await client.request("a", timeout=30)
 
 
 async def test_nobody_is_there(nats_server: NatsServer) -> None:
