@@ -21,7 +21,7 @@ async def _last_seq(bench: Bench) -> int:
     return depth.last_seq
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 999, 1000])
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 11, 100, 101, 250, 251, 252, 501, 999, 1000])
 async def test_a_batch_is_stored_whole_and_in_order(bench: Bench, count: int) -> None:
     assert await bench.publisher.release(UID, 0, payloads(count)) == count
     assert await bench.bodies(UID) == payloads(count)
