@@ -71,9 +71,9 @@ class _Attempts(Collector):
         }
         self._seconds = dict.fromkeys(self._buckets, 0.0)
 
-    def count(self, outcome: str, seconds: float) -> None:
-        self._buckets[outcome][bisect_left(BUCKETS, seconds)] += 1
-        self._seconds[outcome] += seconds
+    def count(self, outcome: str, seconds: float, attempts: int = 1) -> None:
+        self._buckets[outcome][bisect_left(BUCKETS, seconds)] += attempts
+        self._seconds[outcome] += seconds * attempts
 
     def collect(self) -> Iterator[Metric]:
         took = HistogramMetricFamily(

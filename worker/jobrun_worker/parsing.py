@@ -10,6 +10,7 @@ Source: NATS client protocol, where lines end with CR LF: ``MSG <subject> <sid> 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,9 @@ Sink = Callable[[list[tuple[bytes, bytes]]], None]
 """Takes subjects and payloads, in the order of their coming. It may neither fail nor end a subscription."""
 
 _END = b"\r\n"
+_PLAIN = re.compile(rb"MSG (\S+) (\S+) (?:(\S+) )?([0-9]+)\r\n").match
+"""Most of what comes: a message without headers, in one step."""
+_WITH_PAYLOAD = (b"MSG", b"HMSG")
 
 
 class BulkParser(Parser):
@@ -58,40 +62,44 @@ class BulkParser(Parser):
 
     def _take(self, read: bytes) -> tuple[int, int]:
         """Hand over what is for sinks. Returns up to where, and the end of the operation there; 0: it is in parts."""
-        find, sinks, answers = read.find, self.sinks, self.answers
+        sinks, answers, size = self.sinks, self.answers, len(read)
         found: dict[bytes, list[tuple[bytes, bytes]]] = {}
         at = 0
         self._wanted = 0
-        while (line_end := find(_END, at)) >= 0:
-            words = read[at:line_end].split(b" ")
-            kind, count = words[0], len(words)
-            begin = line_end + 2
-            if kind not in (b"MSG", b"HMSG") or not words[-1].isdigit():
-                end = begin
-                break
-            end = begin + int(words[-1]) + 2
-            if end > len(read):
+        while True:
+            plain = _PLAIN(read, at)
+            if plain is not None:
+                subject, sid, reply, count = plain.groups()
+                begin = plain.end()
+                end = begin + int(count) + 2
+                known = answers if reply is None else sinks
+            else:
+                line_end = read.find(_END, at)
+                if line_end < 0:
+                    end = 0
+                    break
+                words = read[at:line_end].split(b" ")
+                begin = end = line_end + 2
+                if words[0] in _WITH_PAYLOAD and words[-1].isdigit():
+                    end += int(words[-1]) + 2
+                # HMSG <subject> <sid> <reply-to> <#header bytes> <#total bytes>
+                if len(words) != 6 or words[0] != b"HMSG" or not words[4].isdigit():
+                    known = None
+                else:
+                    _, _, sid, reply, headers, _ = words
+                    begin += int(headers)
+                    known = sinks
+            if end > size:
                 self._wanted = end - at - 1
                 end = 0
                 break
-            # With a reply subject these have five and six words.
-            place, wanted = 3, sinks
-            if count == 6 and kind == b"HMSG" and words[4].isdigit():
-                begin += int(words[4])
-            elif count == 4 and kind == b"MSG":
-                place, wanted = 1, answers
-            elif count != 5 or kind == b"HMSG":
-                break
-            sid = words[2]
-            if sid not in wanted:
+            if known is None or sid not in known:
                 break
             bulk = found.get(sid)
             if bulk is None:
                 bulk = found[sid] = []
-            bulk.append((words[place], read[begin : end - 2]))
+            bulk.append((reply or subject, read[begin : end - 2]))
             at = end
-        else:
-            end = 0
         for sid, bulk in found.items():
             (sinks.get(sid) or answers[sid])(bulk)
         return at, end

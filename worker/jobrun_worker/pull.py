@@ -64,7 +64,7 @@ class Puller:
         self._held = held
         self._arrived = arrived
         self._retries = retries
-        self._narrow = False
+        self.narrowed = False
         self._lanes: list[Lane] = []
         self._again = Lane(LANES)
         """Of the stream of retries: it asks for what is permitted, on top of the slots."""
@@ -105,8 +105,8 @@ class Puller:
 
     def narrow(self, narrow: bool) -> None:
         """Take one task at a time: after a worker was lost, until a task comes that was not lost with it."""
-        if self._narrow != narrow:
-            self._narrow = narrow
+        if self.narrowed != narrow:
+            self.narrowed = narrow
             self._wake.set()
 
     def permit(self, retries: int) -> None:
@@ -168,7 +168,7 @@ class Puller:
         if self._blocked or not self._broker.connected:
             return
         await self._ask_for_retries()
-        slots = 1 if self._narrow else self._slots
+        slots = 1 if self.narrowed else self._slots
         batch = slots - self._held() - self.requested
         if batch <= 0:
             return
@@ -193,7 +193,7 @@ class Puller:
     async def _ask_for_retries(self) -> None:
         now = self._loop.time()
         batch = min(self._permits, 2 * self._slots - self._held())
-        if now >= self._permits_until or batch <= 0 or self._narrow or self._again.remaining:
+        if now >= self._permits_until or batch <= 0 or self.narrowed or self._again.remaining:
             return
         if not self._subscriptions:
             await self._subscribe()

@@ -25,8 +25,8 @@ class Pulses:
         self._succeeded = self._failed = self._tail = 0
         self._error = ""
 
-    def succeeded(self) -> None:
-        self._succeeded += 1
+    def succeeded(self, attempts: int = 1) -> None:
+        self._succeeded += attempts
         self._tail = 0
         if self._timer is None:
             self._timer = self._loop.call_later(EVERY_SECONDS, self._beat)

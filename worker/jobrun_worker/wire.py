@@ -128,14 +128,16 @@ class Delivery(NamedTuple):
     def parse(cls, reply: bytes) -> Delivery:
         """Raises ValueError where ``reply`` is not JetStream's."""
         tokens = reply.split(b".")
-        count = len(tokens)
-        if (count != 9 and count < 11) or not reply.startswith(b"$JS.ACK."):
-            raise ValueError(f"not a JetStream reply subject: {reply!r}")
-        start = 4 if count == 9 else 6
-        delivered, sequence, timestamp = int(tokens[start]), int(tokens[start + 1]), int(tokens[start + 3])
-        if sequence < 1 or delivered < 1 or not 0 <= timestamp < _NO_TIME:
+        if len(tokens) > 10:
+            tokens = tokens[:2] + tokens[4:11]
+        try:
+            js, ack, _, _, number, seq, _, time, _ = tokens
+            delivered, sequence, timestamp = int(number), int(seq), int(time)
+        except ValueError as error:
+            raise ValueError(f"not a JetStream reply subject: {reply!r}") from error
+        if js != b"$JS" or ack != b"ACK" or sequence < 1 or delivered < 1 or not 0 <= timestamp < _NO_TIME:
             raise ValueError(f"not a delivery of JetStream: {reply!r}")
-        return cls(sequence - 1, delivered, timestamp)
+        return tuple.__new__(cls, (sequence - 1, delivered, timestamp))
 
 
 @dataclass(frozen=True, slots=True)

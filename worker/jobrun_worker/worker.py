@@ -17,7 +17,7 @@ from typing import Any
 
 from nats.aio.msg import Msg
 
-from jobrun_worker.attempts import Attempts
+from jobrun_worker.attempts import DONE, Attempts
 from jobrun_worker.batches import Batches
 from jobrun_worker.broker import Broker
 from jobrun_worker.decisions import Bury, Complete, Failed, Result, RunAlone, Succeeded, before_run
@@ -294,7 +294,8 @@ class Worker:
         held = self._held[delivery.index] = Held.of(delivery, reply, payload)
         if delivery.delivered == 1:
             if self._settings.batch_size:
-                self.puller.narrow(False)
+                if self.puller.narrowed:
+                    self.puller.narrow(False)
                 self._batch(held)
             else:
                 self._runners.add(held)
@@ -335,6 +336,9 @@ class Worker:
 
     def _done(self, held: Held) -> None:
         del self._held[held.key]
+        self._freed()
+
+    def _freed(self) -> None:
         self.puller.wake()
         if self._alone is not None or self._stop.is_set():
             self._settled.set()
@@ -395,8 +399,12 @@ class Worker:
             self._done(held)
 
     def _end_batch(self, batch: list[Held], results: list[Result], seconds: float) -> None:
+        ended = list(zip(batch, results, strict=True))
+        if all(result is DONE and held.dead_letter is None for held, result in ended):
+            self._all_over(batch, seconds)
+            return
         rest = self._trial.rest
-        for held, result in zip(batch, results, strict=True):
+        for held, result in ended:
             if not isinstance(result, Succeeded):
                 self._failed(result)
             elif self._succeeded(held, result, seconds):
@@ -404,6 +412,16 @@ class Worker:
                     self._done(held)
                 continue
             held.runner = self._loop.create_task(self._settle(held, result, rest, seconds))
+
+    def _all_over(self, batch: list[Held], seconds: float) -> None:
+        """A batch of tasks that went well and leave nothing to store, as most do."""
+        self._pulses.succeeded(len(batch))
+        self._trial.succeeded()
+        for held in batch:
+            self._settlement.ack(held)
+            del self._held[held.key]
+        self._metrics.attempt(SUCCEEDED, seconds, len(batch))
+        self._freed()
 
     async def _settle(self, held: Held, result: Result, rest: float, seconds: float) -> None:
         try:

@@ -7,6 +7,7 @@ from signal import SIGKILL, SIGTERM
 from typing import Any
 
 from jetstream.worker.rig import Run, until
+from jobrun_worker.wire import Pulse
 
 CALLS = """
 import asyncio, json, os, pathlib
@@ -63,6 +64,22 @@ async def test_each_task_ends_as_its_entry_says(run: Run) -> None:
     assert outcomes[4].attempts == 2
     assert max(len(call) for call in calls(run)) == 10
     assert sum(len(call) for call in calls(run)) == 43
+
+
+async def test_tasks_that_leave_nothing_to_store_are_counted_all_the_same(run: Run) -> None:
+    await batched(run, "async def handle(payloads):\n    return payloads\n")
+    pulses = await run.nc.subscribe(run.names.pulse(run.uid))
+    await run.release(list(range(40)))
+    worker = await run.worker()
+    await run.finished()
+    worker.send(SIGTERM)
+    assert await worker.wait() == 0
+    assert await run.outcomes() == {}
+    told = 0
+    while told < 40:
+        told += Pulse.decode((await pulses.next_msg(timeout=10)).data).succeeded
+    assert told == 40
+    assert (await run.consumer())["num_redelivered"] == 0
 
 
 async def test_what_is_no_list_of_entries_fails_each_attempt(run: Run) -> None:

@@ -55,3 +55,17 @@ def test_every_metric_has_its_meaning_in_one_sentence() -> None:
     assert len(meanings) >= 8
     assert all(meaning.endswith(".") and ". " not in meaning for meaning in meanings)
     assert 'jobrun_task_seconds_bucket{le="0.25",outcome="succeeded"} 1.0' in page
+
+
+def test_attempts_of_one_call_count_each() -> None:
+    metrics = WorkerMetrics()
+    metrics.attempt("succeeded", 0.2, 40)
+    metrics.attempt("succeeded", 2.0)
+    page = generate_latest(metrics.registry).decode()
+    for line in (
+        'jobrun_task_attempts_total{outcome="succeeded"} 41.0',
+        'jobrun_task_seconds_bucket{le="0.25",outcome="succeeded"} 40.0',
+        'jobrun_task_seconds_count{outcome="succeeded"} 41.0',
+        'jobrun_task_seconds_sum{outcome="succeeded"} 10.0',
+    ):
+        assert line in page
