@@ -67,7 +67,11 @@ class Requests:
 
     async def _say(self, subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None) -> None:
         client = self._client
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()]) if headers else ""
+        lines = ""
+        if (
+            headers
+        ):  # the library names its own by an Enum of strings, which only a string's methods take for one
+            lines = "".join([f"{name.strip()}: {value.strip()}\r\n" for name, value in headers.items()])
         plain = subject.isprintable() and " " not in subject and lines.count("\n") == len(headers or ())
         if not (plain and client.is_connected and len(body) <= client.max_payload):
             # The library keeps it until there is a connection, makes it plain, or says what is wrong with it.

@@ -9,6 +9,7 @@ from typing import Any, cast
 import nats.errors
 import pytest
 from nats.aio.msg import Msg
+from nats.js.api import Header
 
 from jobrun_worker.client import LastingClient
 from jobrun_worker.parsing import Sink
@@ -86,6 +87,13 @@ async def test_answers_come_to_their_requests_in_any_order(client: Client, reque
     await client.tell("_INBOX.1.3", {"Nats-Sequence": "7"}, b"three")
     assert [(await one).data for one in (first, second, third)] == [b"one", b"two", b"three"]
     assert third.result().headers == {"Nats-Sequence": "7"}
+
+
+async def test_a_header_by_its_name_in_the_library(client: Client, requests: Requests) -> None:
+    asking = asyncio.create_task(requests.ask("subject", b"", {Header.ROLLUP: " sub "}, 5.0))
+    await asyncio.sleep(0.2)
+    assert client.written[0].endswith(b"\r\nNATS/1.0\r\nNats-Rollup: sub\r\n\r\n\r\n")
+    asking.cancel()
 
 
 async def test_nobody_is_there(client: Client, requests: Requests) -> None:
