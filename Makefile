@@ -29,7 +29,7 @@ demo: install ## Sunrise and sunset at thousands of airports, at a rate, on a gr
 
 .PHONY: test
 test: lint ## Everything: formatting, lint, types, import contracts, generated files and all tests
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 3 --dist loadfile
 
 .PHONY: lint
 lint: install ## Formatting, lint, types, import contracts

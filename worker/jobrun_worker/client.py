@@ -95,6 +95,11 @@ class LastingClient(Client):
         self._ps.sinks.pop(b"%d" % sid, None)
         super()._remove_sub(sid, max_msgs)
 
+    @property
+    def is_congested(self) -> bool:
+        """More waits to be sent than the library lets wait: what has time is to wait before it adds to it."""
+        return bool(self._pending_data_size > self._max_pending_size)
+
     def write(self, commands: bytes) -> None:
         """Whole operations of the protocol, many at once, while connected: sent soon, and in the order of saying."""
         self._pending.append(commands)

@@ -2,6 +2,7 @@
 
 nats-py (2.16) takes some 70 µs for a request: the answer goes through a queue and a task, and the wait for it has a
 timer and a lock of its own. Here an answer is handed over within the read that brings it, and one timer serves all.
+``keeping`` does the same for results, of which nobody waits for a single one.
 
 Source: NATS client protocol, ``PUB <subject> <reply-to> <#bytes>`` and ``HPUB`` for what has headers, whose lines are
 those of NATS/1.0 (ADR-4). Nobody at the subject is told by an answer with the status 503.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from math import inf
 from typing import TYPE_CHECKING
 
 import nats.errors
@@ -29,13 +31,13 @@ class Requests:
         self._client = client
         self._inbox = ""
         self._number = 0
-        self._waiting: dict[str, tuple[asyncio.Future[Msg], float]] = {}
-        """By the subject of the answer; with each the time at which it is given up."""
+        self._waiting: dict[bytes, tuple[asyncio.Future[Msg], float]] = {}
+        """By the subject of the answer; with each the time at which it is given up, infinite until it is sent."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, subject: str, body: bytes, headers: Mapping[str, str] | None, timeout: float) -> Msg:
-        """The answer. Raises an error of nats-py: NoRespondersError, TimeoutError after ``timeout`` seconds, and what
-        ``publish`` raises."""
+        """The answer. Raises an error of nats-py: NoRespondersError, TimeoutError ``timeout`` seconds after it was
+        sent, and what ``publish`` raises. Names of headers are the program's own and are not looked at."""
         loop = asyncio.get_running_loop()
         if not self._inbox:
             self._inbox = self._client.new_inbox()  # at once: who asks meanwhile makes no other one
@@ -45,14 +47,19 @@ class Requests:
                 self._inbox = ""
                 raise
         self._number += 1
-        reply = f"{self._inbox}.{self._number}"
+        to = f"{self._inbox}.{self._number}"
+        reply = to.encode()
         future: asyncio.Future[Msg] = loop.create_future()
-        due = loop.time() + timeout
-        self._waiting[reply] = future, due
-        if self._timer is None or self._timer.when() > due:
-            self._look_at(due)
+        self._waiting[reply] = future, inf
         try:
-            await self._say(subject, reply, body, headers)
+            if not self._write(subject, reply, body, headers):
+                # The library keeps it until there is room or a connection, makes it plain, or says what is wrong.
+                await self._client.publish(subject, body, to, dict(headers) if headers else None)
+            obey_cancellation()
+            due = loop.time() + timeout
+            self._waiting[reply] = future, due
+            if self._timer is None or self._timer.when() > due:
+                self._look_at(due)
             return await future
         finally:
             self._waiting.pop(reply, None)
@@ -61,42 +68,41 @@ class Requests:
         """Nothing will be answered any more."""
         if self._timer is not None:
             self._timer.cancel()
-        for future, _ in self._waiting.values():
-            if not future.done():
+        self._timer, self._inbox = None, ""
+        for future, due in self._waiting.values():
+            if due < inf and not future.done():
                 future.set_exception(nats.errors.ConnectionClosedError())
 
-    async def _say(self, subject: str, reply: str, body: bytes, headers: Mapping[str, str] | None) -> None:
+    def _write(self, subject: str, reply: bytes, body: bytes, headers: Mapping[str, str] | None) -> bool:
+        """The short way. False: it is not for this."""
         client = self._client
-        lines = ""
-        if (
-            headers
-        ):  # the library names its own by an Enum of strings, which only a string's methods take for one
-            lines = "".join([f"{name.strip()}: {value.strip()}\r\n" for name, value in headers.items()])
-        plain = subject.isprintable() and " " not in subject and lines.count("\n") == len(headers or ())
-        if not (plain and client.is_connected and len(body) <= client.max_payload):
-            # The library keeps it until there is a connection, makes it plain, or says what is wrong with it.
-            await client.publish(subject, body, reply, dict(headers) if headers else None)
-        elif not lines:
-            client.write(b"PUB %b %d\r\n%b\r\n" % (f"{subject} {reply}".encode(), len(body), body))
-        else:
-            head = f"NATS/1.0\r\n{lines}\r\n".encode()
-            client.write(
-                b"HPUB %b %d %d\r\n%b%b\r\n"
-                % (f"{subject} {reply}".encode(), len(head), len(head) + len(body), head, body)
-            )
+        if client.is_congested or not client.is_connected or len(body) > client.max_payload:
+            return False
+        if not subject or not subject.isprintable() or " " in subject:
+            return False
+        if not headers:
+            client.write(b"PUB %b %b %d\r\n%b\r\n" % (subject.encode(), reply, len(body), body))
+            return True
+        # A name of the library's own is an Enum, which is a string to its methods, but not to a format.
+        lines = "".join([f"{name.strip()}: {value.strip()}\r\n" for name, value in headers.items()])
+        if lines.count("\r") != len(headers) or lines.count("\n") != len(headers):
+            return False
+        head = f"NATS/1.0\r\n{lines}\r\n".encode()
+        sizes = len(head), len(head) + len(body)
+        client.write(b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject.encode(), reply, *sizes, head, body))
+        return True
 
     def _answered(self, answers: list[tuple[bytes, bytes]]) -> None:
         for subject, data in answers:
-            self._settle(Msg(self._client, subject.decode(), data=data))
+            waiting = self._waiting.get(subject)
+            if waiting is not None and not waiting[0].done():  # else it was given up meanwhile
+                waiting[0].set_result(Msg(self._client, subject.decode(), data=data))
 
     async def _told(self, message: Msg) -> None:
         """An answer with headers."""
-        self._settle(message)
-
-    def _settle(self, message: Msg) -> None:
-        waiting = self._waiting.get(message.subject)
+        waiting = self._waiting.get(message.subject.encode())
         if waiting is None or waiting[0].done():
-            return  # given up meanwhile
+            return
         if message.headers and message.headers.get("Status") == _NOBODY:
             waiting[0].set_exception(nats.errors.NoRespondersError())
         else:
@@ -110,10 +116,22 @@ class Requests:
     def _look(self) -> None:
         """Give up what is due; again when the next one is."""
         self._timer = None
-        now = asyncio.get_running_loop().time()
+        now, following = asyncio.get_running_loop().time(), inf
         for future, due in self._waiting.values():
-            if due <= now and not future.done():
+            if due > now:
+                following = min(following, due)
+            elif not future.done():
                 future.set_exception(nats.errors.TimeoutError())
-        left = [due for future, due in self._waiting.values() if not future.done()]
-        if left:
-            self._look_at(min(left))
+        if following < inf:
+            self._look_at(following)
+
+
+def obey_cancellation() -> None:
+    """Raise the CancelledError that the client library has swallowed.
+
+    It does in what it writes (``_flush_pending``), and where it waits with ``asyncio.wait_for``, which in Python 3.11
+    returns a result that comes in the same moment as a cancellation, and forgets the cancellation (cpython#86296).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -129,14 +129,17 @@ class Delivery(NamedTuple):
         """Raises ValueError where ``reply`` is not JetStream's."""
         tokens = reply.split(b".")
         if len(tokens) > 10:
-            tokens = tokens[:2] + tokens[4:11]
+            tokens = (
+                tokens[:2] + tokens[4:11]
+            )  # without domain, account hash and what follows the pending ones
         try:
-            js, ack, _, _, number, seq, _, time, _ = tokens
-            delivered, sequence, timestamp = int(number), int(seq), int(time)
+            js, ack, _, _, deliveries, number, _, stored, _ = tokens
+            delivered, sequence, timestamp = int(deliveries), int(number), int(stored)
         except ValueError as error:
             raise ValueError(f"not a JetStream reply subject: {reply!r}") from error
         if js != b"$JS" or ack != b"ACK" or sequence < 1 or delivered < 1 or not 0 <= timestamp < _NO_TIME:
             raise ValueError(f"not a delivery of JetStream: {reply!r}")
+        # As ``cls(...)``, in half the time.
         return tuple.__new__(cls, (sequence - 1, delivered, timestamp))
 
 

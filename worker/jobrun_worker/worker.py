@@ -400,7 +400,8 @@ class Worker:
 
     def _end_batch(self, batch: list[Held], results: list[Result], seconds: float) -> None:
         ended = list(zip(batch, results, strict=True))
-        if all(result is DONE and held.dead_letter is None for held, result in ended):
+        stores = self._settings.retain_results
+        if not stores and all(result is DONE and held.dead_letter is None for held, result in ended):
             self._all_over(batch, seconds)
             return
         rest = self._trial.rest

@@ -316,7 +316,7 @@ class _Measured(JetStream):
         super().__init__()
         self._metric = metrics.broker_seconds
         self._seconds: dict[tuple[str, str], Histogram] = {}
-        """Of each kind and outcome so far; to find one takes the metric as long as to tell it."""
+        """Of each kind and outcome so far: to find it by its labels takes as long as to observe something."""
 
     async def request(
         self,

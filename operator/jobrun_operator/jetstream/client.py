@@ -234,17 +234,6 @@ class JetStream:
             raise BrokerUnavailable(known or f"no answer from the broker ({type(error).__name__})") from error
 
 
-def obey_cancellation() -> None:
-    """Raise the CancelledError that the client has swallowed.
-
-    It waits with ``asyncio.wait_for``, which in Python 3.11 returns a result that comes in the same moment as a
-    cancellation, and forgets the cancellation (cpython#86296).
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 def decoded(data: bytes, what: str) -> dict[str, Any]:
     """An answer of JetStream. Raises BrokerUnavailable for anything else, which says nothing about what was asked."""
     try:

@@ -10,7 +10,8 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from jobrun_operator.errors import BrokerUnavailable
-from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream, obey_cancellation
+from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream
+from jobrun_worker.requests import obey_cancellation
 
 END = "204"
 """Status of the message that closes a batch; its headers say what is left to be asked for."""

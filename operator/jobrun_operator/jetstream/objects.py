@@ -29,7 +29,7 @@ from nats.js.object_store import (
 )
 
 from jobrun_operator.errors import BrokerBusy, BrokerUnavailable, SourceError, SourceUnavailable
-from jobrun_operator.jetstream.client import obey_cancellation
+from jobrun_worker.requests import obey_cancellation
 
 CHUNK = 128 * 1024
 """Bytes in one message: ADR-20's default."""

@@ -8,7 +8,8 @@ releases at the same time. After an error nothing is known: the caller reads ``l
 All but the last message are written in a few buffers: the client's own ``publish`` costs as much for each task as all
 the rest of releasing together, and one buffer would reach the broker only when all of it is put together. Batches may
 follow each other before they are answered: the broker compares the expected sequence when it commits, so that one
-behind a batch that was refused is refused as well.
+behind a batch that was refused is refused as well. Who is cancelled, or loses the connection, between two buffers
+leaves a batch without its commit behind, which the broker forgets after some seconds.
 
 The first task of a run is a batch also where it is alone. nats-server (2.15.1) counts the very first message of a
 stream in ``last_seq`` although the disk was full, and its index would be gone for good; what a batch can't stage takes

@@ -15,12 +15,13 @@ from collections.abc import Collection
 from jobrun_operator.engine.ports import Asked, RunRef, SourceSummary
 from jobrun_operator.errors import BrokerUnavailable, Conflict
 from jobrun_operator.jetstream import layout
-from jobrun_operator.jetstream.client import JetStream, NotFound, obey_cancellation
+from jobrun_operator.jetstream.client import JetStream, NotFound
 from jobrun_operator.jetstream.direct import END, batched_get
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.listing import streams_with
 from jobrun_operator.jetstream.making import Maker
 from jobrun_worker import wire
+from jobrun_worker.requests import obey_cancellation
 from jobrun_worker.wire import Outcome
 
 log = logging.getLogger(__name__)

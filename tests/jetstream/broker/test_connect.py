@@ -68,7 +68,13 @@ async def test_errors_of_a_request_are_those_of_the_client_library(nats_server: 
     ):
         with pytest.raises(error):
             await client.request(subject, body, timeout=30)
+    await client.subscribe("silent")
+    asking = asyncio.create_task(client.request("silent", timeout=30))
+    await client.flush()
     await client.close()
+    async with asyncio.timeout(10):
+        with pytest.raises(nats.errors.ConnectionClosedError):
+            await asking
     with pytest.raises(nats.errors.ConnectionClosedError):
         await client.request("a", timeout=30)
 

@@ -27,6 +27,16 @@ async def test_a_batch_is_stored_whole_and_in_order(bench: Bench, count: int) ->
     assert await bench.bodies(UID) == payloads(count)
 
 
+async def test_cancelled_within_a_batch_it_stores_nothing_and_the_next_one_is_whole(bench: Bench) -> None:
+    releasing = asyncio.create_task(bench.publisher.release(UID, 0, payloads(1000)))
+    await asyncio.sleep(0)
+    releasing.cancel()
+    await asyncio.wait([releasing])
+    after = await _last_seq(bench)  # a bench in memory stores it at once
+    assert await bench.publisher.release(UID, after, payloads(1000, after)) == after + 1000
+    assert await bench.bodies(UID) == payloads(after + 1000)
+
+
 async def test_batches_follow_each_other(bench: Bench) -> None:
     last = 0
     for count in (3, 1, 1000, 2):

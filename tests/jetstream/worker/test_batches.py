@@ -82,6 +82,18 @@ async def test_tasks_that_leave_nothing_to_store_are_counted_all_the_same(run: R
     assert (await run.consumer())["num_redelivered"] == 0
 
 
+async def test_a_result_of_nothing_is_kept_as_well(run: Run) -> None:
+    await batched(
+        run, "async def handle(payloads):\n    return [None] * len(payloads)\n", retain_results=True
+    )
+    await run.release(list(range(20)))
+    await run.worker()
+    await run.finished()
+    assert {index: one.body for index, one in (await run.outcomes()).items()} == dict.fromkeys(
+        range(20), b"null"
+    )
+
+
 async def test_what_is_no_list_of_entries_fails_each_attempt(run: Run) -> None:
     await batched(
         run,

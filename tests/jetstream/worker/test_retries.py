@@ -101,6 +101,16 @@ async def test_a_success_is_stored_beside_the_dead_letter(run: Run) -> None:
     assert await retries.dead() == BEFORE
 
 
+async def test_a_success_in_a_batch_is_stored_though_its_neighbours_leave_nothing(run: Run) -> None:
+    run.configure(batch_size=10, concurrency=1)
+    await run.release([1, 2, 3])
+    retries, _ = await started(run, "def handle(payloads):\n    return [None] * len(payloads)\n")
+    await retries.ask(await retries.bury())
+    await retries.done()
+    await run.finished()
+    assert await retries.note() is not None
+
+
 async def test_a_success_is_stored_also_where_no_results_are_kept(run: Run) -> None:
     retries, _ = await started(run, "def handle(payload):\n    return 1\n")
     await retries.ask(await retries.bury())

@@ -1,4 +1,4 @@
-"""Virtual time: minutes of sweeping take milliseconds."""
+"""Virtual time: seconds of waiting take none."""
 
 from support.virtual_time import loop_factories
 

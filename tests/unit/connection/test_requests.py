@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -23,11 +24,16 @@ class Client:
 
     def __init__(self) -> None:
         self.is_connected = True
+        self.is_congested = False
         self.max_payload = 100
         self.inboxes = 0
         self.written: list[bytes] = []
         self.published: list[tuple[Any, ...]] = []
         self.refusal: Exception | None = None
+        self.seconds = 0.0
+        """That publishing takes."""
+        self.swallows = False
+        """Cancellations, while publishing."""
 
     def new_inbox(self) -> str:
         self.inboxes += 1
@@ -45,6 +51,11 @@ class Client:
 
     async def publish(self, *given: Any) -> None:
         self.published.append(given)
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        if self.swallows:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(10)
         if self.refusal is not None:
             raise self.refusal
 
@@ -137,10 +148,43 @@ async def test_what_is_answered_or_cancelled_is_not_given_up(client: Client, req
     assert (await late).data == b"late"
 
 
+async def test_a_cancellation_is_obeyed_also_where_the_answer_comes_with_it(
+    client: Client, requests: Requests
+) -> None:
+    asking = asked(requests)
+    await asyncio.sleep(0.2)
+    client.sink([(b"_INBOX.1.1", b"one")])
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert asking.cancelled()
+
+
+async def test_a_cancellation_that_the_library_has_swallowed_is_obeyed(
+    client: Client, requests: Requests
+) -> None:
+    client.is_connected, client.swallows = False, True
+    asking = asked(requests)
+    await asyncio.sleep(0.2)
+    asking.cancel()
+    await asyncio.wait([asking], timeout=1)
+    assert asking.cancelled()
+
+
+async def test_the_time_begins_when_it_is_sent(client: Client, requests: Requests) -> None:
+    client.is_congested, client.seconds = True, 20.0
+    asking = asked(requests, timeout=5)
+    await asyncio.sleep(24)
+    assert not asking.done()
+    client.sink([(b"_INBOX.1.1", b"answer")])
+    assert (await asking).data == b"answer"
+
+
 @pytest.mark.parametrize(
     ("connected", "subject", "body", "headers"),
     [
         (False, "subject", b"", None),
+        (True, "", b"", None),
+        (True, "subject", b"", {"A": "b\rc"}),
         (True, "two words", b"", None),
         (True, "a\r\nPUB b", b"", None),
         (True, "subject", b"x" * 101, None),
@@ -188,3 +232,6 @@ async def test_nothing_is_waited_for_once_it_is_closed(client: Client, requests:
     requests.close()
     with pytest.raises(nats.errors.ConnectionClosedError):
         await asking
+    again = asked(requests, timeout=1)
+    with pytest.raises(nats.errors.TimeoutError):
+        await asyncio.wait_for(again, 2)

@@ -10,7 +10,7 @@ from nats.protocol.parser import Parser
 
 from jobrun_worker.parsing import BulkParser
 
-SINK, OTHER = 7, 8
+SINK, OTHER, ANSWERS = 7, 8, 9
 
 
 class Told:
@@ -58,7 +58,7 @@ operations = st.lists(
     st.one_of(
         st.builds(
             message,
-            st.sampled_from([SINK, SINK, SINK, OTHER]),
+            st.sampled_from([SINK, SINK, SINK, ANSWERS, ANSWERS, OTHER]),
             st.sampled_from([b"$JS.ACK.s.c.1.1.1.1.1", b"", b"x"]),
             st.sampled_from([b"", b"NATS/1.0 100 Idle\r\n\r\n", b"NATS/1.0\r\na: b\r\n\r\n"]),
             payloads,
@@ -80,13 +80,14 @@ def test_nothing_is_lost_or_changed_whatever_is_read_at_once(
         size = sizes[len(reads) % len(sizes)]
         reads.append(data[at : at + size])
         at += size
-    expected, told, bulk = Told(), Told(), []
+    expected, told, bulk, answers = Told(), Told(), [], []
 
     async def parse() -> None:
         library, ours = Parser(expected), BulkParser(told)
         for number, read in enumerate(reads):
             if number == before:
                 ours.sinks[b"%d" % SINK] = bulk.extend
+                ours.answers[b"%d" % ANSWERS] = answers.extend
             await library.parse(read)
             await ours.parse(read)
 
@@ -102,6 +103,18 @@ def test_nothing_is_lost_or_changed_whatever_is_read_at_once(
     assert [one for one in told.messages if one[0] == SINK and not one[1]] == [
         one for one in expected.messages if one[0] == SINK and not one[1]
     ], "a status is the library's"
+    plain = [data for sid, reply, data, headers in expected.messages if is_answer(sid, reply, headers)]
+    early = [data for sid, reply, data, headers in told.messages if is_answer(sid, reply, headers)]
+    assert early + [data for _, data in answers] == plain
+    assert {subject for subject, _ in answers} <= {b"work"}
+    assert not early or before > 0
+    assert [one for one in told.messages if one[0] == ANSWERS and not is_answer(*one[:2], one[3])] == [
+        one for one in expected.messages if one[0] == ANSWERS and not is_answer(*one[:2], one[3])
+    ], "what has headers or a reply subject is the library's"
+
+
+def is_answer(sid: int, reply: bytes, headers: bytes | None) -> bool:
+    return sid == ANSWERS and not reply and not headers
 
 
 async def test_a_new_connection_begins_with_a_new_operation() -> None:
