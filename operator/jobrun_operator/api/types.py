@@ -7,6 +7,7 @@ it can't bound, and a typing error of three more zeros is found before it costs 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, PlainSerializer
@@ -61,6 +62,7 @@ def _whole_seconds(value: datetime) -> datetime:
     return value.astimezone(UTC).replace(microsecond=0)
 
 
+@lru_cache(maxsize=4096)  # a status has several, most of which stay from one to the next
 def _to_wire(value: datetime) -> str:
     return _whole_seconds(value).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -21,6 +21,7 @@ from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import Depth, Flow, Observer, Publisher, RunRef, TaskSource
 from jobrun_operator.engine.reader import SourceReader
+from jobrun_operator.engine.resting import wake_within
 from jobrun_operator.errors import Conflict, JobRunError, SourceError, SourceUnavailable
 
 log = logging.getLogger(__name__)
@@ -178,9 +179,9 @@ class Releaser:
         if release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
             await self._wait_for_room(release.limited_by)
         elif release.wait is not None and self._alone_since is not None:
-            await self._sleep(min(release.wait, self._pace.interval(_LONGEST_LOOK)))
+            await wake_within(min(release.wait, self._pace.interval(_LONGEST_LOOK)), self._wake)
         else:
-            await self._sleep(release.wait)
+            await wake_within(release.wait, self._wake)
 
     async def _release(self, count: int, limited_by: LimitedBy, limits: Limits) -> None:
         after, bucket = self.released, self._bucket
@@ -322,8 +323,8 @@ class Releaser:
     def _out_of_trouble(self) -> None:
         self.trouble, self._retry = None, _FIRST_RETRY
 
-    async def _sleep(self, seconds: float | None) -> None:
-        """Until ``seconds`` have passed (None: without end) or something has changed."""
+    async def _sleep(self, seconds: float) -> None:
+        """Until ``seconds`` have passed or something has changed, which can be told apart."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()

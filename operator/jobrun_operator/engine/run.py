@@ -9,7 +9,6 @@ one needs no source: where that can't be read, what was released is still counte
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +49,7 @@ from jobrun_operator.engine.ports import (
 from jobrun_operator.engine.releaser import Releaser
 from jobrun_operator.engine.releasing import Releasing
 from jobrun_operator.engine.reporter import Reporter
+from jobrun_operator.engine.resting import wake_within
 from jobrun_operator.engine.retrying import Retrying, Terms
 from jobrun_operator.engine.staffing import Staffing
 from jobrun_operator.engine.view import View
@@ -197,9 +197,7 @@ class RunEngine:
                         if side.done():
                             side.result()  # what is not an error of ours is a bug, and must not look like waiting
                     await self.step()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._rest):
-                            await self._wake.wait()
+                    await wake_within(self._rest, self._wake)
         finally:
             self._ports.pulses.forget(self.ref.uid)
             self._ports.holds.forget(self.ref.uid)

@@ -18,6 +18,7 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from pydantic_core import from_json
 
 from jobrun_operator.errors import (
     BrokerBusy,
@@ -237,8 +238,8 @@ class JetStream:
 def decoded(data: bytes, what: str) -> dict[str, Any]:
     """An answer of JetStream. Raises BrokerUnavailable for anything else, which says nothing about what was asked."""
     try:
-        answer = json.loads(data.decode())
-    except (ValueError, RecursionError):
+        answer = from_json(data)  # half the time of json.loads, for answers that are mostly configuration
+    except ValueError:
         answer = None
     if not isinstance(answer, dict) or not _is_error(answer.get("error")):
         raise BrokerUnavailable(f"not an answer of JetStream to {what}: {data[:100]!r}")

@@ -51,8 +51,8 @@ class JetStreamLiveStatus:
         self._bucket = layout.status_bucket(settings.names, settings.replicas)
 
     async def put(self, run: RunRef, status: JobRunStatus) -> None:
-        subject, body = f"{self._subject}.{run.namespace}.{run.name}", json.dumps(status.to_wire()).encode()
-        await _publish(self._js, subject, body, place=self._bucket)
+        subject = f"{self._subject}.{run.namespace}.{run.name}"
+        await _publish(self._js, subject, status.to_json(), place=self._bucket)
 
     async def forget(self, run: RunRef) -> None:
         with contextlib.suppress(NothingThere):  # with the bucket, what was in it is gone
