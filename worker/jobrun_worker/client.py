@@ -21,7 +21,7 @@ from nats.aio.subscription import Subscription
 from jobrun_worker.address import BrokerAddress
 from jobrun_worker.denials import Denial, Denials
 from jobrun_worker.parsing import BulkParser, Sink
-from jobrun_worker.requests import Requests
+from jobrun_worker.requests import Requests, obey_cancellation
 
 CLOSE_SECONDS = 5.0
 """For which a connection may take to close; the library can wait for ever for one that is just being made."""
@@ -111,7 +111,12 @@ class LastingClient(Client):
         self._requests.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
-                await super().close()
+                try:
+                    await super().close()
+                except asyncio.CancelledError:
+                    # It cancels its attempt to reconnect, and where that waits for the same transport to close, its own
+                    # wait with it. Who closes was not cancelled by that.
+                    obey_cancellation()
 
     async def _connect_to_server(self, s: Any) -> None:
         """What the library calls for each attempt: with the files of the login as they are now (Kubernetes renews a
