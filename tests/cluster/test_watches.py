@@ -134,22 +134,6 @@ async def test_watches_that_do_not_last_come_at_longer_and_longer_intervals(watc
     assert all(pause >= least for pause, least in zip(pauses, (0.2, 0.4, 0.8, 1.6), strict=False)), pauses
 
 
-async def test_after_a_watch_that_lasted_the_next_one_begins_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobrun_operator.kubernetes.informer.LASTING_SECONDS", 0.1)
-
-    async def ending(request: web.Request) -> web.StreamResponse:
-        response = await cut(request)
-        await asyncio.sleep(0.1 if len(asked.watches) >= 4 else 0)
-        return response
-
-    async with serving(ending) as (api, asked), following(Informer(api, [PODS], UID_LABEL)):
-        await until(lambda: len(asked.watches) >= 7, seconds=LIMIT)
-    pauses = [after - before for before, after in pairwise(asked.watches)]
-    assert pauses[2] >= 0.8
-    assert max(pauses[3:]) < 1.6  # what it would be without
-    assert len(asked.lists) == 1  # each goes on where the last one ended
-
-
 async def test_an_informer_that_stands_still_shows_and_one_with_nothing_to_tell_does_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
