@@ -38,7 +38,6 @@ _MOUNT_SECONDS = 2.0
 class Asked:
     """A Deployment was seen to ask for so many workers."""
 
-    at: datetime
     uid: str
     replicas: int
 
@@ -156,7 +155,7 @@ class Kubelet:
         replicas = 0 if kind == "DELETED" else int(item["spec"].get("replicas", 1))
         last = next((one.replicas for one in reversed(self.asked) if one.uid == uid), None)
         if replicas != last:
-            self.asked.append(Asked(datetime.now(UTC), uid, replicas))
+            self.asked.append(Asked(uid, replicas))
 
     def _heard_pod(self, kind: str, item: Object) -> None:
         uid = item["metadata"]["uid"]

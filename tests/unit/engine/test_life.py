@@ -6,6 +6,7 @@ import pytest
 
 from jobrun_operator.api import LimitedBy, Phase
 from jobrun_operator.engine.draining import MOST_SECONDS
+from jobrun_operator.engine.run import EngineSettings
 from support.engine_rig import UID, rig
 from support.memory_workers import MemoryWorkers
 from support.pace import worst_excess
@@ -178,3 +179,12 @@ async def test_a_run_without_a_rate_is_done_as_fast_as_workers_are() -> None:
         await r.ends()
     assert r.phase == Phase.COMPLETED
     assert_exactly_once(r.broker, 2000)
+
+
+async def test_the_first_worker_is_asked_for_when_the_first_task_is_released_and_not_at_the_next_look() -> None:
+    r = rig(2000, rate=None, maxWaiting=100)
+    r.settings = EngineSettings(interval=600.0)
+    async with r.drive():
+        await until(lambda: r.workers.asked)
+        assert now() < 1
+        assert r.broker.stored
