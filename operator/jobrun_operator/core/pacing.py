@@ -24,7 +24,7 @@ releasing waits until the debt is paid, so that calls keep to the rate on averag
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from jobrun_operator.api import LimitedBy
 
@@ -42,6 +42,8 @@ FIRST_WORKER_SECONDS = 5.0
 """How long a paced run waits for a first worker before it releases all the same: longer than a process takes to start.
 Where a worker takes longer (an image to be pulled), what has come to wait is bounded by ``maxWaiting``, and settled for
 by ``after_first_worker``."""
+
+_LOOK_AHEAD = 0.75
 
 _WHOLE = 1e-9
 """Tolerance for "a whole token": a sum of floats that should be 1 may be a hair less."""
@@ -66,12 +68,14 @@ class Bucket:
     def empty(cls, now: float) -> Bucket:
         return cls(level=0.0, at=now)
 
+    def level_at(self, rate: Rate, now: float) -> float:
+        return min(rate.burst, self.level + max(0.0, now - self.at) * rate.per_second)
+
     def refilled(self, rate: Rate, now: float) -> Bucket:
-        elapsed = max(0.0, now - self.at)
-        return Bucket(level=min(rate.burst, self.level + elapsed * rate.per_second), at=now)
+        return Bucket(self.level_at(rate, now), now)
 
     def charged(self, tasks: int) -> Bucket:
-        return replace(self, level=self.level - tasks)
+        return Bucket(self.level - tasks, self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release ``count`` tasks now. With none to release, look again after ``wait`` seconds, or when something
-    is seen to have changed where ``wait`` is None."""
+    """Release ``count`` tasks now. With none to release, the rate allows the next ones after ``wait`` seconds; None:
+    nothing but a change does."""
 
     count: int
     limited_by: LimitedBy
@@ -106,6 +110,15 @@ class Release:
 def room(limits: Limits, stock: Stock) -> int:
     """Tasks that back-pressure lets through; 0 or less holds."""
     return min(limits.max_outstanding - stock.outstanding, limits.max_waiting - stock.waiting)
+
+
+def first_look_for_room(full_since: float, due: float) -> float:
+    """When to look for room that has been full since ``full_since``, where the rate allows the next task at ``due``.
+
+    Workers take most tasks within milliseconds, and other looks may see it: room is looked for when three quarters of
+    the time have passed, so that it is found before it is of use and no more often.
+    """
+    return full_since + _LOOK_AHEAD * (due - full_since)
 
 
 def after_hold(bucket: Bucket, rate: Rate, waited: int, since: float, now: float) -> Bucket:
@@ -130,8 +143,7 @@ def first_worker_wait(limits: Limits, stock: Stock, since: float, now: float) ->
 def after_first_worker(bucket: Bucket, rate: Rate, waited: int, now: float) -> Bucket:
     """The bucket when the first worker comes at ``now`` and finds ``waited`` tasks, which it calls at once: they and
     what the bucket holds are one burst together."""
-    level = bucket.refilled(rate, now).level
-    return Bucket(level=min(level, rate.burst - waited), at=now)
+    return Bucket(min(bucket.level_at(rate, now), rate.burst - waited), now)
 
 
 def permits(rate: Rate | None, bucket: Bucket, most: int, now: float) -> tuple[int, Bucket]:
@@ -151,13 +163,17 @@ def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:
     outstanding_room = limits.max_outstanding - stock.outstanding
     waiting_room = limits.max_waiting - stock.waiting
     most = min(left, outstanding_room, waiting_room, MAX_BATCH)
+    full = LimitedBy.OUTSTANDING if outstanding_room <= 0 else LimitedBy.WAITING
+    rate = limits.rate
+    if rate is None:
+        if most <= 0:
+            return Release(0, full, wait=0.0)
+        return Release(most, LimitedBy.OUTSTANDING if outstanding_room < waiting_room else LimitedBy.WAITING)
+    level = bucket.level_at(rate, now)
+    wanted = max(1, int(min(rate.per_second * TICK, rate.burst / 2)))
     if most <= 0:
-        return Release(0, LimitedBy.OUTSTANDING if outstanding_room <= 0 else LimitedBy.WAITING)
-    if limits.rate is None:
-        reason = LimitedBy.OUTSTANDING if outstanding_room < waiting_room else LimitedBy.WAITING
-        return Release(most, reason)
-    level = bucket.refilled(limits.rate, now).level
-    wanted = min(most, max(1, int(min(limits.rate.per_second * TICK, limits.rate.burst / 2))))
+        return Release(0, full, wait=max(0.0, (wanted - level) / rate.per_second))
+    wanted = min(wanted, most)
     if level + _WHOLE < wanted:
-        return Release(0, LimitedBy.RATE, wait=(wanted - level) / limits.rate.per_second)
+        return Release(0, LimitedBy.RATE, wait=(wanted - level) / rate.per_second)
     return Release(min(most, int(level + _WHOLE)), LimitedBy.RATE)

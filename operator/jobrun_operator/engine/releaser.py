@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from jobrun_operator.api import LimitedBy
 from jobrun_operator.core import pacing
 from jobrun_operator.core.lifecycle import Fault
-from jobrun_operator.core.pacing import Bucket, Limits, Stock
+from jobrun_operator.core.pacing import Bucket, Limits, Release, Stock
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.engine.pace import Pace
 from jobrun_operator.engine.ports import Depth, Flow, Observer, Publisher, RunRef, TaskSource
@@ -71,7 +71,10 @@ class Releaser:
         self._changes = 0
         """Counts what ``released`` went through: tells a look that began before the last change."""
         self._in_flight = False
-        self._held_since: float | None = None
+        self._full_since: float | None = None
+        """Since when there has been no room, as far as is known."""
+        self._held = False
+        """A look has seen that there is none: until then workers may have taken it all."""
         self._alone_since: float | None = None
         """Since when there has been no worker to release to."""
         self._sought = 0.0
@@ -104,7 +107,7 @@ class Releaser:
             return
         before, self._limits = self._limits, limits
         if limits is None or before is None or before.rate != limits.rate:
-            self._bucket, self._held_since = Bucket.empty(self._now()), None
+            self._bucket, self._full_since = Bucket.empty(self._now()), None
         if limits is None or limits.rate is None:
             self._alone_since = None
         elif before is None:
@@ -174,9 +177,12 @@ class Releaser:
         if release.limited_by == LimitedBy.ALL_RELEASED:
             self._out_of_trouble()
             await self._reader.aclose()
+        early = self._too_early_for_room(release, now)
         if self.trouble is None:
-            self.limited_by = release.limited_by
-        if release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
+            self.limited_by = LimitedBy.RATE if early else release.limited_by
+        if early:
+            await wake_within(early, self._wake)
+        elif release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
             await self._wait_for_room(release.limited_by)
         elif release.wait is not None and self._alone_since is not None:
             await wake_within(min(release.wait, self._pace.interval(_LONGEST_LOOK)), self._wake)
@@ -226,6 +232,14 @@ class Releaser:
             await self._sleep(min(pause, left))
             pause = min(pause * 2, self._pace.interval(_LONGEST_LOOK))
 
+    def _too_early_for_room(self, release: Release, now: float) -> float:
+        """Seconds until room is to be looked for, where there is none as far as is known."""
+        if release.limited_by not in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
+            return 0.0
+        if self._full_since is None or release.wait is None:
+            return 0.0
+        return max(0.0, pacing.first_look_for_room(self._full_since, now + release.wait) - now)
+
     async def _wait_for_room(self, limited_by: LimitedBy) -> None:
         """Look again, less and less often, until there is room or something else has changed."""
         pause = _FIRST_LOOK
@@ -236,7 +250,7 @@ class Releaser:
             stock = self._stock()
             if self._limits is None or pacing.room(self._limits, stock) > 0:
                 return
-            self._waited = stock.waiting
+            self._waited, self._held = stock.waiting, True
             await self._sleep(pause)
             pause = min(pause * 2, self._pace.interval(_LONGEST_LOOK))
 
@@ -248,11 +262,12 @@ class Releaser:
 
     def _notice_hold(self, limits: Limits, stock: Stock, now: float) -> None:
         if pacing.room(limits, stock) <= 0:
-            self._held_since = now if self._held_since is None else self._held_since
+            if self._full_since is None:
+                self._full_since, self._held = now, False
             self._waited = stock.waiting
-        elif self._held_since is not None:
-            since, self._held_since = self._held_since, None
-            if limits.rate is not None:
+        elif self._full_since is not None:
+            since, self._full_since = self._full_since, None
+            if self._held and limits.rate is not None:
                 self._bucket = pacing.after_hold(self._bucket, limits.rate, self._waited, since, now)
 
     # --- what is known ----------------------------------------------------------------------------------

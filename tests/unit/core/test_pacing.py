@@ -10,10 +10,10 @@ from jobrun_operator.core.pacing import (
     Bucket,
     Limits,
     Rate,
-    Release,
     Stock,
     after_hold,
     decide,
+    first_look_for_room,
     permits,
     room,
 )
@@ -41,7 +41,30 @@ def _limits(
 )
 @pytest.mark.parametrize("rate", [TEN, None])
 def test_what_holds_it(stock: Stock, limited_by: LimitedBy, rate: Rate | None) -> None:
-    assert decide(_limits(rate), stock, Bucket(10, 0), 0.0) == Release(0, limited_by)
+    release = decide(_limits(rate), stock, Bucket(10, 0), 0.0)
+    assert (release.count, release.limited_by) == (0, limited_by)
+
+
+@pytest.mark.parametrize(
+    ("rate", "level", "wait"),
+    [
+        (None, 0.0, 0.0),
+        (TEN, 10.0, 0.0),
+        (TEN, 0.75, 0.025),
+        (TEN, -5.0, 0.6),
+        (Rate(1000, 1000), 5.0, 0.015),
+    ],
+)
+def test_without_room_it_says_when_the_rate_would_allow_something(
+    rate: Rate | None, level: float, wait: float
+) -> None:
+    release = decide(_limits(rate), Stock(500, 100, 100), Bucket(level, 3.0), 3.0)
+    assert (release.count, release.wait) == (0, pytest.approx(wait))
+
+
+def test_room_is_looked_for_shortly_before_it_is_of_use() -> None:
+    assert first_look_for_room(10.0, due=11.0) == 10.75
+    assert first_look_for_room(10.0, due=10.0) == 10.0
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from jobrun_operator.api import LimitedBy
+from jobrun_operator.engine.ports import Flow
 from support.memory_broker import MemoryBroker, Taken
 from support.pace import most_in_a_window, worst_excess
 from support.release_rig import UID, ReleaseRig, background, every, now, releasing
@@ -160,3 +161,61 @@ async def test_a_look_that_is_answered_late_charges_nothing_twice() -> None:
         seen = now()
         await until(lambda: len(rig.times) > 50)
         assert now() - seen == pytest.approx(5, abs=0.3)
+
+
+def _counting(rig: ReleaseRig) -> list[float]:
+    """When the workers' consumer was looked at."""
+    looks: list[float] = []
+    flow = rig.broker.flow
+
+    async def counted(uid: str) -> Flow | None:
+        looks.append(now())
+        return await flow(uid)
+
+    rig.broker.flow = counted  # type: ignore[method-assign]
+    return looks
+
+
+async def test_room_is_looked_for_before_the_next_task_is_due_and_no_more_often() -> None:
+    async with releasing(1000) as rig:
+        looks = _counting(rig)
+        rig.ask(1.0, max_waiting=2)
+        async with background(every(0.01, lambda: rig.work(100))):
+            await until(lambda: now() > 200.5)
+        assert rig.times == pytest.approx([1.0 + number for number in range(200)], abs=0.01)
+        _for_the_first_worker, *looks = looks
+        assert looks == pytest.approx([2.75 + 2 * number for number in range(99)], abs=0.05)
+
+
+async def test_room_that_a_look_of_the_run_has_found_is_not_looked_for() -> None:
+    async with releasing(1000) as rig:
+        looks = _counting(rig)
+        rig.ask(1.0, max_waiting=2)
+        await until(lambda: now() > 0.5)
+        async with background(every(0.01, lambda: rig.work(100))), background(every(2.0, rig.look)):
+            await until(lambda: now() > 199.5)
+        assert rig.times == pytest.approx([1.0 + number for number in range(199)], abs=0.01)
+        _for_the_first_worker, *looks = looks
+        assert looks == pytest.approx([0.5 + 2 * number for number in range(100)], abs=0.05)
+
+
+async def test_where_nothing_is_taken_it_says_so_when_the_next_task_is_nearly_due() -> None:
+    async with releasing(1000) as rig:
+        rig.ask(1.0, max_waiting=2)
+        await until(lambda: now() > 2.7)
+        assert rig.releaser.limited_by == LimitedBy.RATE
+        await until(lambda: now() > 2.8)
+        assert rig.releaser.limited_by == LimitedBy.WAITING
+
+
+async def test_room_that_was_only_thought_to_be_missing_is_no_outage() -> None:
+    """The rate allows nothing for a while, and what was released has long been taken when room is looked for."""
+    async with releasing(1000) as rig:
+        rig.ask(1.0, max_waiting=1)
+        await until(lambda: rig.releaser.limited_by == LimitedBy.WAITING)  # this was one, and is over
+        async with background(every(0.01, lambda: rig.work(100))):
+            await until(lambda: len(rig.times) == 5)
+            rig.releaser.charge(10)
+            await until(lambda: len(rig.times) == 7)
+        before, after, last = rig.times[4:]
+        assert (after - before, last - after) == pytest.approx((11.0, 1.0), abs=0.05)
