@@ -14,6 +14,9 @@ MOST_SECONDS = 4.5
 """Between two looks at a run, whatever the number of runs: with the time that a look takes, a live status is then at
 most 5 seconds old."""
 
+_PLACES_PER_SECOND = 50
+"""Runs at the same place are looked at together: their requests are written, and their answers read, at once."""
+
 SELDOM_RUNS = 100
 """From so many runs on, what is looked at beside is stretched."""
 
@@ -37,4 +40,5 @@ def rest(asked: float, runs: int, phase: float, now: float) -> float:
     seconds = interval(asked, runs)
     if seconds <= asked:
         return asked
-    return seconds - (now - phase * seconds) % seconds
+    place = int(phase * seconds * _PLACES_PER_SECOND) / _PLACES_PER_SECOND
+    return seconds - (now - place) % seconds
