@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import nats.errors
@@ -68,16 +68,16 @@ class LastingClient(Client):
             self._connected_at = now
         return now - self._connected_at
 
-    async def request(
+    def request(
         self,
         subject: str,
         payload: bytes = b"",
         timeout: float = 0.5,
         old_style: bool = False,
         headers: dict[str, Any] | None = None,
-    ) -> Msg:
+    ) -> Coroutine[Any, Any, Msg]:
         """The library's, by a shorter way; ``old_style`` makes no difference."""
-        return await self._requests.ask(subject, payload, headers, timeout)
+        return self._requests.ask(subject, payload, headers, timeout)
 
     async def take(self, subject: str, sink: Sink, cb: Callable[[Msg], Awaitable[None]]) -> Subscription:
         """Subscribe: messages with a reply subject go to ``sink`` in bulk, others to ``cb``."""

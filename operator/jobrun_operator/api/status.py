@@ -192,7 +192,10 @@ class JobRunStatus(StatusModel):
 
     def condition(self, type_: str) -> Condition | None:
         """The condition of this type, where there is one."""
-        return next((condition for condition in self.conditions if condition.type == type_), None)
+        for condition in self.conditions:  # asked for so often that a generator would tell
+            if condition.type == type_:
+                return condition
+        return None
 
     def is_true(self, type_: str) -> bool:
         """Whether the condition of this type is there and holds."""

@@ -15,17 +15,15 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from time import monotonic
 from typing import TypeVar
 
-from nats.aio.msg import Msg
 from prometheus_client import Histogram
 
 from jobrun_operator.api import API_VERSION, PLURAL, InvalidObject
 from jobrun_operator.engine.fleet import Fleet, FleetSettings
 from jobrun_operator.engine.run import EngineSettings, Ports
 from jobrun_operator.errors import Gone, JobRunError
-from jobrun_operator.jetstream.client import REQUEST_TIMEOUT, JetStream, connect
+from jobrun_operator.jetstream.client import JetStream, connect
 from jobrun_operator.jetstream.holds import JetStreamHolds
 from jobrun_operator.jetstream.layout import LayoutSettings
 from jobrun_operator.jetstream.objects import NatsObjects
@@ -129,7 +127,7 @@ class Operator:
                 f"{await self._wait('the Kubernetes API', lambda: _cluster(api))}/{settings.release}"
             )
             await self._wait("the CustomResourceDefinition", lambda: _crd(api, settings))
-            js = _Measured(self._metrics)
+            js = JetStream(on_request=_BrokerSeconds(self._metrics))
             layout = LayoutSettings(
                 installation=installation,
                 names=Names(settings.prefix),
@@ -199,7 +197,7 @@ class _Parts:
         settings: OperatorSettings,
         metrics: OperatorMetrics,
         api: KubeApi,
-        js: _Measured,
+        js: JetStream,
         layout: LayoutSettings,
     ) -> None:
         self._metrics = metrics
@@ -309,36 +307,21 @@ class _Parts:
         )
 
 
-class _Measured(JetStream):
-    """Requests with their time and outcome told to the metrics."""
+class _BrokerSeconds:
+    """Tells the metrics of requests to the broker."""
 
     def __init__(self, metrics: OperatorMetrics) -> None:
-        super().__init__()
         self._metric = metrics.broker_seconds
-        self._seconds: dict[tuple[str, str], Histogram] = {}
-        """Of each kind and outcome so far: to find it by its labels takes as long as to observe something."""
+        self._of: dict[tuple[str, ...], Histogram] = {}
+        """By what it is labelled from: to find one by its labels takes as long as to observe something."""
 
-    async def request(
-        self,
-        subject: str,
-        body: bytes,
-        headers: dict[str, str] | None = None,
-        timeout: float = REQUEST_TIMEOUT,
-    ) -> Msg:
-        began, outcome = monotonic(), "ok"
-        try:
-            return await super().request(subject, body, headers, timeout)
-        except JobRunError as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            # $JS.API.STREAM.INFO.<stream> is STREAM.INFO; what is published is called so.
-            api = subject.startswith("$JS.API.")
-            kind = ".".join(subject.split(".", 4)[2:4]) if api else "PUBLISH"
-            seconds = self._seconds.get((kind, outcome))
-            if seconds is None:
-                seconds = self._seconds[kind, outcome] = self._metric.labels(kind, outcome)
-            seconds.observe(monotonic() - began)
+    def __call__(self, subject: str, outcome: str, seconds: float) -> None:
+        # $JS.API.STREAM.INFO.<stream> is STREAM.INFO; what is published is called so.
+        kind = subject.split(".", 4)[2:4] if subject.startswith("$JS.API.") else ["PUBLISH"]
+        known = self._of.get((outcome, *kind))
+        if known is None:
+            known = self._of[outcome, *kind] = self._metric.labels(".".join(kind), outcome)
+        known.observe(seconds)
 
 
 async def _cluster(api: KubeApi) -> str:

@@ -48,7 +48,10 @@ def render(
             continue
         if status is FALSE and type_ in _WHILE_TRUE:
             continue
-        same = old is not None and old.status == status
+        since = old.last_transition_time if old is not None and old.status == status else now
+        if old is not None and _says(old) == (status, reason, message, generation, since):
+            rendered.append(old)  # most looks find nothing new
+            continue
         rendered.append(
             Condition(
                 type=type_,
@@ -56,10 +59,20 @@ def render(
                 reason=reason,
                 message=message,
                 observed_generation=generation,
-                last_transition_time=old.last_transition_time if same and old is not None else now,
+                last_transition_time=since,
             )
         )
     return tuple(rendered)
+
+
+def _says(condition: Condition) -> tuple[object, ...]:
+    return (
+        condition.status,
+        condition.reason,
+        condition.message,
+        condition.observed_generation,
+        condition.last_transition_time,
+    )
 
 
 def _wanted(at: Standing) -> dict[ConditionType, tuple[ConditionStatus, str, str]]:

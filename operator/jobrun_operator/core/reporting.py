@@ -14,10 +14,11 @@ MOST_SECONDS = 10.0
 def worth_writing(written: JobRunStatus, now: JobRunStatus, seconds_since: float) -> bool:
     """Whether ``now`` is to be written, ``seconds_since`` the last write: when a condition has changed, progress has
     moved by a percent or 10 seconds have passed, but never twice a second; what has not changed is not written."""
-    if written == now or seconds_since < LEAST_SECONDS:
+    if seconds_since < LEAST_SECONDS or written == now:
         return False
-    changed = standing(written) != standing(now) or _progress(written) != _progress(now)
-    return changed or seconds_since >= MOST_SECONDS
+    if seconds_since >= MOST_SECONDS or _progress(written) != _progress(now):
+        return True
+    return standing(written) != standing(now)
 
 
 def standing(status: JobRunStatus) -> tuple[object, ...]:

@@ -72,10 +72,9 @@ class Gatherer:
         if depth is None:
             raise StreamGone(f"the stream of run {self._uid} is gone from the broker")
         retries = await self._asked(depth)
-        flow, ends = await asyncio.gather(
-            self._observer.flow(self._uid),
-            self._ends(depth, retries, all_released=total is not None and depth.last_seq >= total),
-        )
+        # One after the other: with many runs, tasks to ask at once cost more than a round trip is worth.
+        flow = await self._observer.flow(self._uid)
+        ends = await self._ends(depth, retries, all_released=total is not None and depth.last_seq >= total)
         if ends.failed:
             await self._retrying.open(depth.source)
         if flow is None:

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobrun_operator.api import ConditionType, JobRun, LimitedBy, Phase
+from jobrun_operator.api import ConditionType, JobRun, JobRunSpec, LimitedBy, Phase
 from jobrun_operator.core import lifecycle
 from jobrun_operator.core.counts import Counts
 from jobrun_operator.core.lifecycle import Fault, Situation, Transition
+from jobrun_operator.core.pacing import Limits
 from jobrun_operator.core.reasons import Reason
 from jobrun_operator.core.scaling import Observation
 from jobrun_operator.engine import view as views
@@ -145,6 +146,8 @@ class RunEngine:
         """Why the last transition could not be made."""
         self._conflicts = 0
         """In a row."""
+        self._known_limits: tuple[JobRunSpec, int, Limits] | None = None
+        """As worked out last, for which spec and total: they are asked for at every look."""
         self._draining = Draining()
 
     def update(self, run: JobRun) -> None:
@@ -249,9 +252,9 @@ class RunEngine:
             self._set_limits()
         stopped = await self._align_delivery(reading)
         await self._align_retries(workers)
-        if stopped or not self._holds:  # workers are not sent away while tasks are handed to them
-            await self._scale(reading, counts, workers)
-        workers = await self._ports.workers.observe(self.ref.uid)
+        # Workers are not sent away while tasks are handed to them.
+        if (stopped or not self._holds) and await self._scale(reading, counts, workers):
+            workers = await self._ports.workers.observe(self.ref.uid)
         self._has_workers = workers.desired > 0
         notice = await self._notice_of_hold(now)
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
@@ -412,7 +415,14 @@ class RunEngine:
             if self._held is not None:
                 self._releaser.limit(None, LimitedBy.HELD)
             else:
-                self._releaser.limit(limits_of(self.run, self._source.count))
+                self._releaser.limit(self._limits(self._source.count))
+
+    def _limits(self, total: int) -> Limits:
+        spec = self.run.spec
+        known = self._known_limits
+        if known is None or known[0] is not spec or known[1] != total:
+            known = self._known_limits = spec, total, limits_of(self.run, total)
+        return known[2]
 
     def _charge(self, calls: int) -> None:
         if self._releaser is not None:
@@ -428,7 +438,7 @@ class RunEngine:
         if self._holds or self._held is not None or total is None:
             self._retrying.permit(None)
             return
-        limits, worker = limits_of(self.run, total), self.run.spec.worker
+        limits, worker = self._limits(total), self.run.spec.worker
         self._retrying.permit(Terms(limits.rate, worker.process_slots, workers.ready * worker.processes))
 
     async def _align_delivery(self, reading: Reading | None) -> bool:
@@ -440,17 +450,19 @@ class RunEngine:
             await self._ports.streams.pause(self.ref.uid, paused=self._holds)
         return self._holds
 
-    async def _scale(self, reading: Reading | None, counts: Counts | None, workers: WorkersState) -> None:
+    async def _scale(self, reading: Reading | None, counts: Counts | None, workers: WorkersState) -> bool:
+        """Whether anything was asked of the workers."""
         known = self._staffing.fault
         if self._holds:
-            await self._staffing.dismiss(self.run, workers)
+            asked = await self._staffing.dismiss(self.run, workers)
         elif self._held is not None or (reading is None and self._source is None):
             # A hold is over in an hour at most, and mostly in seconds: its workers wait for it.
-            await self._staffing.keep(self.run, workers)
+            asked = await self._staffing.keep(self.run, workers)
         else:
-            await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)
+            asked = await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)
         if self._staffing.fault is not known:
             self._wake.set()  # the run fails for it, at once
+        return asked
 
     def _observation(
         self, reading: Reading | None, counts: Counts | None, workers: WorkersState

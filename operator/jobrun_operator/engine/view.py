@@ -55,39 +55,41 @@ def render(
     run: JobRun, view: View, transition: Transition | None, stream: str, now: datetime
 ) -> JobRunStatus:
     """The status to show; what could not be read keeps its last value."""
-    before = run.status
-    status = before.model_copy(
-        update={
-            "observed_generation": run.metadata.generation or None,
-            "replicas": view.workers.desired,
-            "ready_replicas": view.workers.ready,
-        }
-        | _standing_fields(run, view, transition, now)
-    )
+    before, standing = run.status, _standing(run, view, transition)
+    fields: dict[str, object] = {
+        "observed_generation": run.metadata.generation or None,
+        "replicas": view.workers.desired,
+        "ready_replicas": view.workers.ready,
+        "limited_by": _limited_by(view, before, standing),
+        "phase": standing.phase,
+        "conditions": conditions.render(
+            before.conditions, standing, generation=run.metadata.generation, now=now
+        ),
+        **_times(run, standing.phase, transition, now),
+    }
     if view.source is not None:
-        source = SourceStatus(
+        fields["source"] = SourceStatus(
             count=view.source.count, digest=view.source.digest, version=view.source.version or None
         )
-        status = status.model_copy(update={"source": source, "stream": stream})
+        fields["stream"] = stream
     if view.errors:
         shown = [TaskError(index=one.index, attempt=one.attempt, error=one.error) for one in view.errors]
-        status = status.model_copy(update={"last_errors": tuple(shown)})
-    status = status.model_copy(update={"limited_by": _limited_by(view, before, status)})
+        fields["last_errors"] = tuple(shown)
     if view.counts is not None:
-        return status.model_copy(update=_progress_fields(run, view, view.counts, status))
-    if status.summary is not None:
+        fields |= _progress(run, view, view.counts, standing)
+    elif before.summary is not None:
         workers = summary.workers(view.workers.ready, view.workers.desired)
-        return status.model_copy(update={"summary": status.summary.model_copy(update={"workers": workers})})
-    return status
+        fields["summary"] = before.summary.model_copy(update={"workers": workers})
+    return before.model_copy(update=fields)
 
 
-def _limited_by(view: View, before: JobRunStatus, status: JobRunStatus) -> LimitedBy | None:
+def _limited_by(view: View, before: JobRunStatus, standing: Standing) -> LimitedBy | None:
     """The releaser holds in every phase but Running, and would call it a suspension."""
-    if status.phase == Phase.COMPLETED:
+    if standing.phase == Phase.COMPLETED:
         return LimitedBy.ALL_RELEASED
-    if status.phase == Phase.SUSPENDED:
+    if standing.phase == Phase.SUSPENDED:
         return LimitedBy.SUSPENDED
-    if status.phase != Phase.RUNNING or status.is_true(ConditionType.FAILURE_TARGET):
+    if standing.phase != Phase.RUNNING or standing.failing is not None:
         return None
     if view.counts is None and view.trouble is not None and view.trouble.reason == Reason.BROKER_UNAVAILABLE:
         return LimitedBy.BROKER  # the releaser finds out only when it has something to release
@@ -96,10 +98,8 @@ def _limited_by(view: View, before: JobRunStatus, status: JobRunStatus) -> Limit
     return view.limited_by or before.limited_by
 
 
-def _standing_fields(
-    run: JobRun, view: View, transition: Transition | None, now: datetime
-) -> dict[str, object]:
-    before, fault = run.status, failing(run)
+def _standing(run: JobRun, view: View, transition: Transition | None) -> Standing:
+    fault = failing(run)
     if transition is None:
         phase = phase_of(run)
         said = _said(run, phase)
@@ -107,19 +107,18 @@ def _standing_fields(
         phase = transition.phase
         said = (transition.reason, transition.message)
         fault = fault or (Fault(transition.reason, transition.message) if transition.failing else None)
-    standing = Standing(
+    return Standing(
         phase,
         *said,
         failing=fault,
         trouble=None if phase.is_final else view.trouble,
         hold=view.hold if phase == Phase.RUNNING else None,
     )
-    fields: dict[str, object] = {
-        "phase": phase,
-        "conditions": conditions.render(
-            before.conditions, standing, generation=run.metadata.generation, now=now
-        ),
-    }
+
+
+def _times(run: JobRun, phase: Phase, transition: Transition | None, now: datetime) -> dict[str, object]:
+    before = run.status
+    fields: dict[str, object] = {}
     if phase == Phase.RUNNING and before.start_time is None:
         fields["start_time"] = now
     if not phase.is_final:
@@ -153,10 +152,10 @@ def _said(run: JobRun, phase: Phase) -> tuple[Reason, str]:
     return Reason.named(condition.reason, fallback), condition.message
 
 
-def _progress_fields(run: JobRun, view: View, counts: Counts, status: JobRunStatus) -> dict[str, object]:
+def _progress(run: JobRun, view: View, counts: Counts, standing: Standing) -> dict[str, object]:
     asked = run.spec.rate.fraction(counts.total) if run.spec.rate else None
     per_second = run.spec.rate_per_second(counts.total)
-    goes_on = status.phase == Phase.RUNNING and not status.is_true(ConditionType.FAILURE_TARGET)
+    goes_on = standing.phase == Phase.RUNNING and standing.failing is None
     foreseen = goes_on and view.hold is None
     eta = summary.eta_seconds(counts, view.ended_per_second, per_second) if foreseen else None
     return {

@@ -11,7 +11,7 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import nats
@@ -187,8 +187,14 @@ class JetStream:
     BrokerUnavailable, as it would in an outage.
     """
 
-    def __init__(self, client: LastingClient | None = None) -> None:
+    def __init__(
+        self,
+        client: LastingClient | None = None,
+        on_request: Callable[[str, str, float], None] = lambda subject, outcome, seconds: None,
+    ) -> None:
+        """``on_request`` is told of each: its subject, ``ok`` or the kind of error, and how many seconds it took."""
         self._client = client
+        self._on_request = on_request
         self.absence = "" if client else "there is no connection to the broker yet"
 
     @property
@@ -222,17 +228,22 @@ class JetStream:
         timeout: float = REQUEST_TIMEOUT,
     ) -> Msg:
         """A request whose failures are BrokerUnavailable."""
-        began = asyncio.get_running_loop().time()
+        client, clock = self.client, asyncio.get_running_loop().time
+        began = clock()
         try:
-            return await self.client.request(subject, body, timeout=timeout, headers=headers)
+            answer = await client.request(subject, body, timeout=timeout, headers=headers)
         except nats.errors.NoRespondersError:
+            self._on_request(subject, NothingThere.__name__, clock() - began)
             raise NothingThere(
                 f"nothing on the broker answers to {subject}: is JetStream enabled for this account, "
                 "and is the stream there?"
             ) from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            known = self.client.why_silent(subject, began)
+            self._on_request(subject, BrokerUnavailable.__name__, clock() - began)
+            known = client.why_silent(subject, began)
             raise BrokerUnavailable(known or f"no answer from the broker ({type(error).__name__})") from error
+        self._on_request(subject, "ok", clock() - began)
+        return answer
 
 
 def decoded(data: bytes, what: str) -> dict[str, Any]:

@@ -54,17 +54,22 @@ class JetStreamHolds:
 
     async def read(self, uid: str) -> Hold | None:
         """What is not known for sure, while the broker is away, stays as it was seen last."""
-        async with self._lock:
-            if self._heard or _now() - self._looked >= _LOOK_SECONDS:
-                try:
-                    await self._look()
-                except JobRunError as error:
-                    log.debug("holds can't be read: %s", error)
+        if self._is_due:
+            async with self._lock:
+                if self._is_due:  # else somebody has looked meanwhile
+                    try:
+                        await self._look()
+                    except JobRunError as error:
+                        log.debug("holds can't be read: %s", error)
         record = self._records.get(uid)
         left = record.left(self._broker_ns + int((_now() - self._looked) * 1e9)) if record else 0.0
         if record is None or left <= 0:
             return None
         return Hold(left, record.why, record.message, format_time(record.until_ns))
+
+    @property
+    def _is_due(self) -> bool:
+        return self._heard or _now() - self._looked >= _LOOK_SECONDS
 
     async def hold(self, uid: str, seconds: float, wish: Wish) -> None:
         subject = f"{self._prefix}{uid}"

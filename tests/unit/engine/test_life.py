@@ -181,7 +181,9 @@ async def test_a_run_without_a_rate_is_done_as_fast_as_workers_are() -> None:
     assert_exactly_once(r.broker, 2000)
 
 
-async def test_the_first_worker_is_asked_for_when_the_first_task_is_released_and_not_at_the_next_look() -> None:
+async def test_the_first_worker_is_asked_for_when_the_first_task_is_released_and_not_at_the_next_look() -> (
+    None
+):
     r = rig(2000, rate=None, maxWaiting=100)
     r.settings = EngineSettings(interval=600.0)
     async with r.drive():
