@@ -122,6 +122,17 @@ class OperatorMetrics:
         self.watch_starts = Counter(
             "jobrun_watch_starts_total", "Times that watching JobRuns was begun.", registry=self.registry
         )
+        self._broker_requests: dict[tuple[str, str], Histogram] = {}
+        """Of each kind and outcome so far: to find it by its labels takes as long as to observe something."""
+
+    def broker_request(self, subject: str, outcome: str, seconds: float) -> None:
+        """A request to the broker has ended; ``outcome``: ok or the kind of error."""
+        # $JS.API.STREAM.INFO.<stream> is STREAM.INFO; what is published is called so.
+        kind = ".".join(subject.split(".", 4)[2:4]) if subject.startswith("$JS.API.") else "PUBLISH"
+        known = self._broker_requests.get((kind, outcome))
+        if known is None:
+            known = self._broker_requests[kind, outcome] = self.broker_seconds.labels(kind, outcome)
+        known.observe(seconds)
 
 
 class _RunCollector(Collector):

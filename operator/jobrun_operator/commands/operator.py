@@ -17,8 +17,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from prometheus_client import Histogram
-
 from jobrun_operator.api import API_VERSION, PLURAL, InvalidObject
 from jobrun_operator.engine.fleet import Fleet, FleetSettings
 from jobrun_operator.engine.run import EngineSettings, Ports
@@ -127,7 +125,7 @@ class Operator:
                 f"{await self._wait('the Kubernetes API', lambda: _cluster(api))}/{settings.release}"
             )
             await self._wait("the CustomResourceDefinition", lambda: _crd(api, settings))
-            js = JetStream(on_request=_BrokerSeconds(self._metrics))
+            js = JetStream(on_request=self._metrics.broker_request)
             layout = LayoutSettings(
                 installation=installation,
                 names=Names(settings.prefix),
@@ -305,23 +303,6 @@ class _Parts:
         self._metrics.oldest_waiting = await oldest_waiting(
             self._js, self._names, self.fleet, datetime.now(UTC)
         )
-
-
-class _BrokerSeconds:
-    """Tells the metrics of requests to the broker."""
-
-    def __init__(self, metrics: OperatorMetrics) -> None:
-        self._metric = metrics.broker_seconds
-        self._of: dict[tuple[str, ...], Histogram] = {}
-        """By what it is labelled from: to find one by its labels takes as long as to observe something."""
-
-    def __call__(self, subject: str, outcome: str, seconds: float) -> None:
-        # $JS.API.STREAM.INFO.<stream> is STREAM.INFO; what is published is called so.
-        kind = subject.split(".", 4)[2:4] if subject.startswith("$JS.API.") else ["PUBLISH"]
-        known = self._of.get((outcome, *kind))
-        if known is None:
-            known = self._of[outcome, *kind] = self._metric.labels(".".join(kind), outcome)
-        known.observe(seconds)
 
 
 async def _cluster(api: KubeApi) -> str:

@@ -49,7 +49,8 @@ def render(
         if status is FALSE and type_ in _WHILE_TRUE:
             continue
         since = old.last_transition_time if old is not None and old.status == status else now
-        if old is not None and _says(old) == (status, reason, message, generation, since):
+        says = (status, reason, message, generation)
+        if old is not None and says == (old.status, old.reason, old.message, old.observed_generation):
             rendered.append(old)  # most looks find nothing new
             continue
         rendered.append(
@@ -63,16 +64,6 @@ def render(
             )
         )
     return tuple(rendered)
-
-
-def _says(condition: Condition) -> tuple[object, ...]:
-    return (
-        condition.status,
-        condition.reason,
-        condition.message,
-        condition.observed_generation,
-        condition.last_transition_time,
-    )
 
 
 def _wanted(at: Standing) -> dict[ConditionType, tuple[ConditionStatus, str, str]]:

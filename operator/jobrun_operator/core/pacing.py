@@ -43,7 +43,8 @@ FIRST_WORKER_SECONDS = 5.0
 Where a worker takes longer (an image to be pulled), what has come to wait is bounded by ``maxWaiting``, and settled for
 by ``after_first_worker``."""
 
-_LOOK_AHEAD = 0.75
+_FIRST_LOOK_SHARE = 0.75
+"""Of the time until the rate allows the next task, what passes before room for it is looked for."""
 
 _WHOLE = 1e-9
 """Tolerance for "a whole token": a sum of floats that should be 1 may be a hair less."""
@@ -99,8 +100,8 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release ``count`` tasks now. With none to release, the rate allows the next ones after ``wait`` seconds; None:
-    nothing but a change does."""
+    """Release ``count`` tasks now. With none to release, the rate allows some after ``wait`` seconds, without one at
+    once; None: it is no matter of time."""
 
     count: int
     limited_by: LimitedBy
@@ -118,7 +119,7 @@ def first_look_for_room(full_since: float, due: float) -> float:
     Workers take most tasks within milliseconds, and other looks may see it: room is looked for when three quarters of
     the time have passed, so that it is found before it is of use and no more often.
     """
-    return full_since + _LOOK_AHEAD * (due - full_since)
+    return full_since + _FIRST_LOOK_SHARE * (due - full_since)
 
 
 def after_hold(bucket: Bucket, rate: Rate, waited: int, since: float, now: float) -> Bucket:
@@ -171,7 +172,7 @@ def decide(limits: Limits, stock: Stock, bucket: Bucket, now: float) -> Release:
         return Release(most, LimitedBy.OUTSTANDING if outstanding_room < waiting_room else LimitedBy.WAITING)
     level = bucket.level_at(rate, now)
     wanted = max(1, int(min(rate.per_second * TICK, rate.burst / 2)))
-    if most <= 0:
+    if most <= 0:  # how much room there will be is not known
         return Release(0, full, wait=max(0.0, (wanted - level) / rate.per_second))
     wanted = min(wanted, most)
     if level + _WHOLE < wanted:

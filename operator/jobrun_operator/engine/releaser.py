@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _FIRST_LOOK = 0.02
 _LONGEST_LOOK = 0.25
 """Seconds between looks at the depth while back-pressure holds, from the first to the longest where there are few runs.
-They double from look to look, so that room is found late by no more than it took to come."""
+They double from look to look, so that room is found late by no more than it took to come since the first."""
 
 _FIRST_RETRY = 0.05
 _LONGEST_RETRY = 1.0
@@ -74,7 +74,7 @@ class Releaser:
         self._full_since: float | None = None
         """Since when there has been no room, as far as is known."""
         self._held = False
-        """A look has seen that there is none: until then workers may have taken it all."""
+        """That was so when it was last looked for, or it could not be; until then workers may have taken it all."""
         self._alone_since: float | None = None
         """Since when there has been no worker to release to."""
         self._sought = 0.0
@@ -139,6 +139,7 @@ class Releaser:
         async with self._reader:
             while self.fault is None:
                 self._wake.clear()
+                before = self.released
                 try:
                     await self._once()
                 except SourceError as error:
@@ -149,6 +150,8 @@ class Releaser:
                     await self._sleep(self._retry)
                     self._retry = min(self._retry * 2, _LONGEST_RETRY)
                     await self._resync()
+                    if self.released > before:
+                        self._out_of_trouble()  # it was stored, and only the answer was lost
 
     async def _once(self) -> None:
         limits, now = self._limits, self._now()
@@ -177,11 +180,11 @@ class Releaser:
         if release.limited_by == LimitedBy.ALL_RELEASED:
             self._out_of_trouble()
             await self._reader.aclose()
-        early = self._too_early_for_room(release, now)
+        before_looking = self._before_looking_for_room(release, now)
         if self.trouble is None:
-            self.limited_by = LimitedBy.RATE if early else release.limited_by
-        if early:
-            await wake_within(early, self._wake)
+            self.limited_by = LimitedBy.RATE if before_looking else release.limited_by
+        if before_looking:
+            await wake_within(before_looking, self._wake)
         elif release.limited_by in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
             await self._wait_for_room(release.limited_by)
         elif release.wait is not None and self._alone_since is not None:
@@ -232,12 +235,12 @@ class Releaser:
             await self._sleep(min(pause, left))
             pause = min(pause * 2, self._pace.interval(_LONGEST_LOOK))
 
-    def _too_early_for_room(self, release: Release, now: float) -> float:
-        """Seconds until room is to be looked for, where there is none as far as is known."""
+    def _before_looking_for_room(self, release: Release, now: float) -> float:
+        """Seconds to go until room is looked for, where there is none as far as is known; 0: at once, or not at all."""
         if release.limited_by not in (LimitedBy.WAITING, LimitedBy.OUTSTANDING):
             return 0.0
-        if self._full_since is None or release.wait is None:
-            return 0.0
+        if self._full_since is None or release.wait is None or self.trouble is not None:
+            return 0.0  # a look also tells whether a trouble is over
         return max(0.0, pacing.first_look_for_room(self._full_since, now + release.wait) - now)
 
     async def _wait_for_room(self, limited_by: LimitedBy) -> None:
@@ -332,7 +335,7 @@ class Releaser:
         trouble = Fault(reason, str(error))
         if self.trouble != trouble:
             log.warning("%s: releasing waits: %s", self._run, error)
-        self.trouble = trouble
+        self.trouble, self._held = trouble, True
         self.limited_by = LimitedBy.HELD if from_source else LimitedBy.BROKER
 
     def _out_of_trouble(self) -> None:

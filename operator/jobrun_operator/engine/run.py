@@ -252,9 +252,9 @@ class RunEngine:
             self._set_limits()
         stopped = await self._align_delivery(reading)
         await self._align_retries(workers)
-        # Workers are not sent away while tasks are handed to them.
-        if (stopped or not self._holds) and await self._scale(reading, counts, workers):
-            workers = await self._ports.workers.observe(self.ref.uid)
+        if stopped or not self._holds:  # workers are not sent away while tasks are handed to them
+            await self._scale(reading, counts, workers)
+        workers = await self._ports.workers.observe(self.ref.uid)
         self._has_workers = workers.desired > 0
         notice = await self._notice_of_hold(now)
         status = views.render(self.run, self._view(counts, workers), None, self._stream, now)
@@ -450,19 +450,17 @@ class RunEngine:
             await self._ports.streams.pause(self.ref.uid, paused=self._holds)
         return self._holds
 
-    async def _scale(self, reading: Reading | None, counts: Counts | None, workers: WorkersState) -> bool:
-        """Whether anything was asked of the workers."""
+    async def _scale(self, reading: Reading | None, counts: Counts | None, workers: WorkersState) -> None:
         known = self._staffing.fault
         if self._holds:
-            asked = await self._staffing.dismiss(self.run, workers)
+            await self._staffing.dismiss(self.run, workers)
         elif self._held is not None or (reading is None and self._source is None):
             # A hold is over in an hour at most, and mostly in seconds: its workers wait for it.
-            asked = await self._staffing.keep(self.run, workers)
+            await self._staffing.keep(self.run, workers)
         else:
-            asked = await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)
+            await self._staffing.scale(self.run, self._observation(reading, counts, workers), workers)
         if self._staffing.fault is not known:
             self._wake.set()  # the run fails for it, at once
-        return asked
 
     def _observation(
         self, reading: Reading | None, counts: Counts | None, workers: WorkersState

@@ -28,10 +28,7 @@ _SOMEBODY_SECONDS = 10.0
 
 
 class Staffing:
-    """``most``: workers at most, whatever the spec says. ``on_scaled`` is told why another number was asked for.
-
-    What is done returns whether anything was asked of the workers: then they may be others than before.
-    """
+    """``most``: workers at most, whatever the spec says. ``on_scaled`` is told why another number was asked for."""
 
     def __init__(self, workers: Workers, most: int | None, on_scaled: Callable[[str], None]) -> None:
         self._workers = workers
@@ -48,33 +45,31 @@ class Staffing:
         self.fault: Fault | None = None
         """Why they can't be started as asked, ever."""
 
-    async def dismiss(self, run: JobRun, state: WorkersState) -> bool:
+    async def dismiss(self, run: JobRun, state: WorkersState) -> None:
         """No worker is wanted."""
         self._history = self._history.pause(_now())
-        return await self._ask(run, 0, "Held", state)
+        await self._ask(run, 0, "Held", state)
 
-    async def keep(self, run: JobRun, state: WorkersState) -> bool:
+    async def keep(self, run: JobRun, state: WorkersState) -> None:
         """As many as there are: nothing is known of the run yet, or nothing of it is to be begun for a while."""
         self._history = self._history.pause(_now())
-        return await self._ask(run, state.desired, "Unknown", state)
+        await self._ask(run, state.desired, "Unknown", state)
 
-    async def scale(self, run: JobRun, seen: Observation, state: WorkersState) -> bool:
+    async def scale(self, run: JobRun, seen: Observation, state: WorkersState) -> None:
         """As many as what was ``seen`` asks for."""
         now = _now()
         decision, history = scaling.decide(scaling_of(run, self._most), seen, self._history, now)
-        sent = await self._ask(run, decision.replicas, decision.reason.value, state)
-        if self.trouble is None and self.fault is None:
+        if await self._ask(run, decision.replicas, decision.reason.value, state):
             self._history = history
-        return sent
 
     async def _ask(self, run: JobRun, wanted: int, reason: str, state: WorkersState) -> bool:
+        """Whether ``wanted`` is what is asked for now."""
         asked = (wanted, run.metadata.generation)
         if asked == self._denied and _now() < self._denied_until:
             return False
         self._denied = None
         anything = wanted or state.desired or state.running  # for no workers, none need to be made
-        sends = bool(anything) and (asked != self._asked or state.desired != wanted)
-        if sends:
+        if anything and (asked != self._asked or state.desired != wanted):
             try:
                 await self._workers.scale(run, wanted)
             except TemporaryError as error:
@@ -84,15 +79,15 @@ class Staffing:
                     self._denied = asked
                     self._denied_until = _now() + _SOMEBODY_SECONDS
                 log.warning("%s/%s: %s", run.namespace, run.name, error)
-                return True
+                return False
             except JobRunError as error:
                 self.fault = self.fault or Fault(Reason.WORKERS_FAILED, str(error))
-                return True
+                return False
             self._asked = asked
             if state.desired != wanted:
                 self._on_scaled(reason)
         self.trouble = None
-        return sends
+        return True
 
 
 def _now() -> float:

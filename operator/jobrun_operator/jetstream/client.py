@@ -228,10 +228,13 @@ class JetStream:
         timeout: float = REQUEST_TIMEOUT,
     ) -> Msg:
         """A request whose failures are BrokerUnavailable."""
-        client, clock = self.client, asyncio.get_running_loop().time
+        clock = asyncio.get_running_loop().time
         began = clock()
+        if self._client is None:
+            self._on_request(subject, BrokerUnavailable.__name__, 0.0)
+            raise BrokerUnavailable(self.absence)
         try:
-            answer = await client.request(subject, body, timeout=timeout, headers=headers)
+            answer = await self._client.request(subject, body, timeout=timeout, headers=headers)
         except nats.errors.NoRespondersError:
             self._on_request(subject, NothingThere.__name__, clock() - began)
             raise NothingThere(
@@ -240,7 +243,7 @@ class JetStream:
             ) from None
         except (nats.errors.Error, OSError, TimeoutError) as error:
             self._on_request(subject, BrokerUnavailable.__name__, clock() - began)
-            known = client.why_silent(subject, began)
+            known = self._client.why_silent(subject, began)
             raise BrokerUnavailable(known or f"no answer from the broker ({type(error).__name__})") from error
         self._on_request(subject, "ok", clock() - began)
         return answer

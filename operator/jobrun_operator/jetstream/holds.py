@@ -54,9 +54,11 @@ class JetStreamHolds:
 
     async def read(self, uid: str) -> Hold | None:
         """What is not known for sure, while the broker is away, stays as it was seen last."""
-        if self._is_due:
+        if (
+            self._is_due or self._lock.locked()
+        ):  # who has just been woken waits for the look that another one makes
             async with self._lock:
-                if self._is_due:  # else somebody has looked meanwhile
+                if self._is_due:
                     try:
                         await self._look()
                     except JobRunError as error:

@@ -43,6 +43,16 @@ def rendered(*steps: Standing) -> tuple[Condition, ...]:
     return conditions
 
 
+def test_a_condition_that_says_the_same_is_the_same() -> None:
+    """Most looks find nothing new, and what is the same object needs no comparing."""
+    before = render((), standing(Phase.RUNNING), generation=3, now=NOW)
+    assert render(before, standing(Phase.RUNNING), generation=3, now=LATER)[0] is before[0]
+    (later,) = render(before, standing(Phase.RUNNING), generation=4, now=LATER)
+    assert (later.observed_generation, later.last_transition_time) == (4, NOW)
+    (other,) = render(before, Standing(Phase.RUNNING, Reason.OTHER, "else"), generation=3, now=LATER)
+    assert (other.message, other.last_transition_time) == ("else", NOW)
+
+
 PENDING, RUNNING = standing(Phase.PENDING), standing(Phase.RUNNING)
 
 

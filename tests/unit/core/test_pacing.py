@@ -125,6 +125,11 @@ def test_a_tick_of_tasks_is_gathered_where_the_burst_allows_it(rate: Rate, gathe
     assert decide(limits, Stock(0, 0, 0), Bucket(gathered, 0), 0.0).count == gathered
 
 
+def test_where_there_is_room_for_less_than_a_tick_that_is_released() -> None:
+    release = decide(_limits(Rate(1000, 1000)), Stock(500, 99, 99), Bucket(1.5, 0), 0.0)
+    assert (release.count, release.limited_by) == (1, LimitedBy.RATE)
+
+
 def test_the_bucket_is_empty_at_first_and_fills_to_the_burst() -> None:
     bucket = Bucket.empty(5.0)
     assert bucket.refilled(TEN, 5.0).level == 0

@@ -8,6 +8,7 @@ import pytest
 
 from jobrun_operator.api import LimitedBy
 from jobrun_operator.engine.ports import Flow
+from jobrun_operator.errors import BrokerUnavailable
 from support.memory_broker import MemoryBroker, Taken
 from support.pace import most_in_a_window, worst_excess
 from support.release_rig import UID, ReleaseRig, background, every, now, releasing
@@ -219,3 +220,68 @@ async def test_room_that_was_only_thought_to_be_missing_is_no_outage() -> None:
             await until(lambda: len(rig.times) == 7)
         before, after, last = rig.times[4:]
         assert (after - before, last - after) == pytest.approx((11.0, 1.0), abs=0.05)
+
+
+@pytest.mark.parametrize(("rate", "max_waiting", "burst"), [(1 / 60, 1, 1), (1.0, 2, 1), (10.0, 20, 10)])
+async def test_room_that_could_not_be_looked_for_counts_as_an_outage(
+    rate: float, max_waiting: int, burst: int
+) -> None:
+    """Workers and broker are away, both come back at once, and what waited is taken before the next look."""
+    async with releasing(10_000) as rig:
+        rig.ask(rate, burst, max_waiting=max_waiting)
+        calls: list[float] = []
+        async with background(every(0.01, lambda: _call(rig, calls))):
+            await until(lambda: len(calls) == 6)
+        await until(lambda: rig.broker.waits(UID) == max_waiting)
+        rig.broker.fault = BrokerUnavailable("away")
+        back = now() + max(60.0, 3 / rate)
+        await until(lambda: now() > back)
+        rig.broker.fault = None
+        async with background(every(0.01, lambda: _call(rig, calls))):
+            await until(lambda: now() > back + max(30.0, 3 / rate))
+        after = [at for at in calls if at > back]
+        assert len(after) >= 3
+        assert worst_excess(after, rate, max(max_waiting, burst)) < 0.05
+
+
+@pytest.mark.parametrize("max_waiting", [1, 5])
+async def test_a_trouble_is_over_where_only_the_answer_was_lost(max_waiting: int) -> None:
+    async with releasing(1000) as rig:
+        rig.ask(1 / 60, max_waiting=max_waiting)
+        async with background(every(0.5, lambda: rig.work(100))), background(every(1.0, rig.look)):
+            await until(lambda: len(rig.times) == 2)
+            rig.broker.lost_acks = 1
+            told: list[bool] = []
+            async with background(every(0.01, lambda: told.append(rig.releaser.trouble is not None))):
+                await until(lambda: now() > 190)
+            assert len(rig.times) == 3
+            assert told.count(True) * 0.01 < 1
+
+
+async def test_a_trouble_is_looked_after_however_long_the_rate_allows_nothing() -> None:
+    async with releasing(1000) as rig:
+        rig.ask(1 / 60, max_waiting=1)
+        await until(lambda: len(rig.times) == 1)
+        rig.broker.fault = BrokerUnavailable("away")
+        await until(lambda: rig.releaser.trouble is not None)
+        rig.releaser.charge(10)
+        rig.broker.fault = None
+        await until(lambda: rig.releaser.trouble is None, seconds=5)
+
+
+async def test_who_waits_to_look_for_room_acts_at_once_on_other_limits() -> None:
+    async with releasing(1000) as rig:
+        rig.ask(1 / 60, max_waiting=1)
+        await until(lambda: len(rig.times) == 1)
+        rig.ask(1 / 60, max_waiting=2)
+        await until(lambda: len(rig.times) == 2)
+        assert rig.times[1] - rig.times[0] == pytest.approx(60, abs=0.1)
+        rig.releaser.limit(None)
+        await until(lambda: rig.releaser.limited_by == LimitedBy.SUSPENDED, seconds=0.1)
+        rig.ask(1 / 60, max_waiting=1)
+        await rig.work(2)
+        await until(lambda: len(rig.times) == 3)
+        changed = now()
+        rig.ask(10.0, max_waiting=3)
+        await until(lambda: len(rig.times) == 5)
+        assert now() - changed == pytest.approx(0.2, abs=0.05)

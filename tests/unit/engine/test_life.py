@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from jobrun_operator.api import LimitedBy, Phase
@@ -168,6 +170,10 @@ async def test_a_run_that_fails_waits_for_its_workers_which_may_be_at_a_task() -
     async with r.drive():
         await until(lambda: r.run.status.is_true("FailureTarget"))
         began = now()
+        await until(lambda: now() > began + 60)
+        assert r.run.status.limited_by is None
+        assert r.run.status.summary is not None
+        assert (r.run.status.summary.rate, r.run.status.summary.eta) == ("0/10/s", None)
         await r.reaches(Phase.FAILED, seconds=4000)
         assert now() - began >= 3500
         await r.ends()
@@ -181,12 +187,12 @@ async def test_a_run_without_a_rate_is_done_as_fast_as_workers_are() -> None:
     assert_exactly_once(r.broker, 2000)
 
 
-async def test_the_first_worker_is_asked_for_when_the_first_task_is_released_and_not_at_the_next_look() -> (
-    None
-):
-    r = rig(2000, rate=None, maxWaiting=100)
+@pytest.mark.parametrize("spec", [{"rate": None, "maxWaiting": 100}, {}])
+async def test_the_first_worker_is_asked_for_at_once_and_not_at_the_next_look(spec: dict[str, Any]) -> None:
+    r = rig(2000, **spec)
     r.settings = EngineSettings(interval=600.0)
     async with r.drive():
         await until(lambda: r.workers.asked)
         assert now() < 1
-        assert r.broker.stored
+        await until(lambda: r.broker.stored)
+        assert now() < 2  # also where a rate waits for its first worker

@@ -44,6 +44,27 @@ def test_release_lag(one: JobRun, lag: float | None) -> None:
     assert release_lag(one, NOW) == lag
 
 
+@pytest.mark.parametrize(
+    ("subject", "kind"),
+    [
+        ("$JS.API.STREAM.INFO.jobrun_0001", "STREAM.INFO"),
+        ("$JS.API.CONSUMER.INFO.jobrun_0001.workers", "CONSUMER.INFO"),
+        ("$JS.API.DIRECT.GET.jobrun_0001.jobrun.out.0001.dead.7", "DIRECT.GET"),
+        ("$JS.API.INFO", "INFO"),
+        ("jobrun.work.0001", "PUBLISH"),
+        ("$KV.jobrun_status.shop.backfill", "PUBLISH"),
+    ],
+)
+def test_requests_to_the_broker_are_told_by_their_kind_and_outcome(subject: str, kind: str) -> None:
+    metrics = OperatorMetrics()
+    metrics.broker_request(subject, "ok", 0.5)
+    metrics.broker_request(subject, "ok", 0.25)
+    metrics.broker_request(subject, "BrokerUnavailable", 5.0)
+    for outcome, seconds in (("ok", 0.75), ("BrokerUnavailable", 5.0)):
+        labels = {"kind": kind, "outcome": outcome}
+        assert metrics.registry.get_sample_value("jobrun_broker_request_seconds_sum", labels) == seconds
+
+
 def test_what_is_shown_of_a_run() -> None:
     metrics = OperatorMetrics()
     metrics.runs = lambda: [run(RATE, 500)]
