@@ -50,24 +50,24 @@ async def raised(request: pytest.FixtureRequest, js: JetStream) -> AsyncIterator
     yield Raised(holds, hold)
 
 
-async def test_who_was_woken_finds_the_hold_while_another_run_is_looking(raised: Raised) -> None:
+async def _hold_and_hear(raised: Raised) -> None:
+    """Hold run 0001, which was not held, and return when that was heard."""
     heard = asyncio.Event()
     raised.holds.listen("0001", heard.set)
     assert await raised.holds.read("0001") is None
     await raised.hold("0001", 30.0, "429")
     async with asyncio.timeout(10):
         await heard.wait()
+
+
+async def test_who_was_woken_finds_the_hold_while_another_run_is_looking(raised: Raised) -> None:
+    await _hold_and_hear(raised)
     other, mine = await asyncio.gather(raised.holds.read("0002"), raised.holds.read("0001"))
     assert (other, mine is not None) == (None, True)
 
 
 async def test_a_hold_is_heard_and_read(raised: Raised) -> None:
-    heard = asyncio.Event()
-    raised.holds.listen("0001", heard.set)
-    assert await raised.holds.read("0001") is None
-    await raised.hold("0001", 30.0, "429")
-    async with asyncio.timeout(10):
-        await heard.wait()
+    await _hold_and_hear(raised)
     hold = await raised.holds.read("0001")
     assert hold is not None
     assert 25 < hold.left <= 30
