@@ -100,8 +100,8 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release ``count`` tasks now. With none to release, the rate allows some after ``wait`` seconds, without one at
-    once; None: it is no matter of time."""
+    """Release ``count`` tasks now. With none to release, ``wait`` is the seconds until the rate allows some, 0 where
+    there is no rate, and None where all are released."""
 
     count: int
     limited_by: LimitedBy

@@ -54,9 +54,8 @@ class JetStreamHolds:
 
     async def read(self, uid: str) -> Hold | None:
         """What is not known for sure, while the broker is away, stays as it was seen last."""
-        if (
-            self._is_due or self._lock.locked()
-        ):  # who has just been woken waits for the look that another one makes
+        # Who has just been woken waits for the look that another run has begun.
+        if self._is_due or self._lock.locked():
             async with self._lock:
                 if self._is_due:
                     try:

@@ -164,39 +164,38 @@ async def test_a_look_that_is_answered_late_charges_nothing_twice() -> None:
         assert now() - seen == pytest.approx(5, abs=0.3)
 
 
-def _counting(rig: ReleaseRig) -> list[float]:
-    """When the workers' consumer was looked at."""
-    looks: list[float] = []
-    flow = rig.broker.flow
+class _Watched(MemoryBroker):
+    """Tells when the workers' consumer was looked at."""
 
-    async def counted(uid: str) -> Flow | None:
-        looks.append(now())
-        return await flow(uid)
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[float] = []
 
-    rig.broker.flow = counted  # type: ignore[method-assign]
-    return looks
+    async def flow(self, uid: str) -> Flow | None:
+        self.looks.append(now())
+        return await super().flow(uid)
 
 
 async def test_room_is_looked_for_before_the_next_task_is_due_and_no_more_often() -> None:
-    async with releasing(1000) as rig:
-        looks = _counting(rig)
+    broker = _Watched()
+    async with releasing(1000, broker=broker) as rig:
         rig.ask(1.0, max_waiting=2)
         async with background(every(0.01, lambda: rig.work(100))):
             await until(lambda: now() > 200.5)
         assert rig.times == pytest.approx([1.0 + number for number in range(200)], abs=0.01)
-        _for_the_first_worker, *looks = looks
+        _prepared, _for_the_first_worker, *looks = broker.looks
         assert looks == pytest.approx([2.75 + 2 * number for number in range(99)], abs=0.05)
 
 
 async def test_room_that_a_look_of_the_run_has_found_is_not_looked_for() -> None:
-    async with releasing(1000) as rig:
-        looks = _counting(rig)
+    broker = _Watched()
+    async with releasing(1000, broker=broker) as rig:
         rig.ask(1.0, max_waiting=2)
         await until(lambda: now() > 0.5)
         async with background(every(0.01, lambda: rig.work(100))), background(every(2.0, rig.look)):
             await until(lambda: now() > 199.5)
         assert rig.times == pytest.approx([1.0 + number for number in range(199)], abs=0.01)
-        _for_the_first_worker, *looks = looks
+        _prepared, _for_the_first_worker, *looks = broker.looks
         assert looks == pytest.approx([0.5 + 2 * number for number in range(100)], abs=0.05)
 
 
